@@ -1,0 +1,119 @@
+"""A run's folder: made whole or not at all, read by everybody, written by one writer per file."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.runs import layout
+from orchestrator.runs.ledger import Event, Ledger, read_events
+from orchestrator.runs.lease import read_holder
+from orchestrator.runs.plan import Fingerprint, Plan
+from orchestrator.runs.state import Status, derive
+from orchestrator.runs.storage import Storage
+from orchestrator.settings.job import Job
+from orchestrator.settings.kinds import freeze, thaw
+
+
+class RunFolder:
+    def __init__(self, storage: Storage, run_id: str) -> None:
+        self.id = run_id
+        self.storage = storage.child(run_id)
+
+    @property
+    def uri(self) -> str:
+        return self.storage.uri
+
+    def exists(self) -> bool:
+        return self.storage.exists(layout.JOB)
+
+    def job(self) -> Job:
+        return thaw(self.storage.read(layout.JOB).decode(), source=f"{self.uri}/{layout.JOB}")
+
+    def lineage(self) -> dict[str, Any]:
+        plain = json.loads(self.storage.read(layout.LINEAGE))
+        assert isinstance(plain, dict)
+        return plain
+
+    def events(self) -> list[Event]:
+        return read_events(self.storage)
+
+    def status(self) -> Status:
+        return derive(self.events(), read_holder(self.storage))
+
+    def client_ledger(self, attempt: int = 0) -> Ledger:
+        """A pen for a command that is no driver: each gets a file of its own."""
+        writer = f"client-{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(3)}"
+        return Ledger(self.storage, attempt=attempt, writer=writer)
+
+    def note(self, kind: str, *, attempt: int = 0, **fields: Any) -> None:
+        """One event by a command that is no driver."""
+        ledger = self.client_ledger(attempt)
+        ledger.record(kind, **fields)
+        ledger.close()
+
+    def code(self, attempt: int) -> bytes:
+        """The code that this attempt runs: the newest that was packed up to it."""
+        for number in range(attempt, 0, -1):
+            name = layout.code_of_attempt(number)
+            if self.storage.exists(name):
+                return self.storage.read(name)
+        return self.storage.read(layout.CODE)
+
+    def expected(self, attempt: int) -> Fingerprint:
+        """What the plan of this attempt says that every worker must have."""
+        planned = [
+            event.fields["fingerprint"]
+            for event in self.events()
+            if event.kind == "submitted" and event.attempt <= attempt
+        ]
+        if not planned:
+            raise OrchestratorError(f"{self.id} was never submitted; its plan is unknown.")
+        return Fingerprint.from_plain(planned[-1])
+
+    def checkpoint_steps(self) -> list[int]:
+        """Steps of committed checkpoints, oldest first."""
+        steps = []
+        for entry in self.storage.list(layout.CHECKPOINTS):
+            step = layout.checkpoint_step(entry.name)
+            if step is not None and self.storage.exists(
+                f"{layout.checkpoint(step)}/{layout.COMMIT}"
+            ):
+                steps.append(step)
+        return sorted(steps)
+
+
+def create_run(storage: Storage, run_id: str, plan: Plan) -> RunFolder:
+    """All files of a fresh run; job.yaml comes last, and on any mishap nothing stays behind."""
+    assert plan.job is not None and plan.code is not None and plan.fingerprint is not None
+    run = RunFolder(storage, run_id)
+    job, code = plan.job, plan.code
+    lineage = {
+        **plan.lineage,
+        "overrides": list(plan.overrides),
+        "parent": plan.parent,
+        "code": {"files": len(code.files), "fingerprint": code.fingerprint},
+        "plan_fingerprint": plan.fingerprint.whole,
+    }
+
+    def write() -> None:
+        run.storage.write(layout.CODE, code.zip())
+        run.storage.write(layout.LINEAGE, json.dumps(lineage, indent=1).encode())
+        run.note("created", job=job.kind, tags=list(job.tags), user=lineage.get("user"))
+        run.storage.write(layout.JOB, freeze(job).encode())
+
+    _whole_or_nothing(run.storage, write)
+    return run
+
+
+def _whole_or_nothing(storage: Storage, write: Callable[[], None]) -> None:
+    try:
+        write()
+    except BaseException:
+        storage.remove("")
+        raise

@@ -1,0 +1,49 @@
+"""Run ids: they sort by time, read well and are safe as file names: 20261121-031522-probe-k7f2."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from orchestrator.errors import NotFoundError, RequestError
+
+_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # without the letters that look like digits
+_ID = re.compile(r"\d{8}-\d{6}-[a-z0-9][a-z0-9-]*-[a-z0-9]{4}")
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+LAST = "@last"
+
+
+def new_id(word: str, now: datetime | None = None) -> str:
+    moment = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
+    return f"{moment}-{word}-{''.join(secrets.choice(_ALPHABET) for _ in range(4))}"
+
+
+def is_id(text: str) -> bool:
+    return _ID.fullmatch(text) is not None
+
+
+def choose(part: str, ids: Sequence[str], *, where: str) -> str:
+    """The one id that `part` names: a whole id, any unique part of one, or @last."""
+    if part == LAST:
+        if not ids:
+            raise NotFoundError(f"There is no run in {where} yet.")
+        return max(ids)
+    if not _PART.fullmatch(part):
+        raise RequestError(
+            f"{part!r} cannot name a run: letters, digits and dashes only.",
+            hint="List the runs with `orchestrator list`, or name the newest with @last.",
+        )
+    if part in ids:
+        return part
+    matches = sorted(id_ for id_ in ids if part in id_)
+    if not matches:
+        raise NotFoundError(
+            f"No run in {where} has {part!r} in its id ({len(ids)} runs there).",
+            hint="List them with `orchestrator list`; choose another place with --storage.",
+        )
+    if len(matches) > 1:
+        shown = "\n  ".join(matches[-8:])
+        raise NotFoundError(f"{part!r} names {len(matches)} runs; give more of the id:\n  {shown}")
+    return matches[0]

@@ -1,0 +1,300 @@
+"""One door to local paths and object stores: whole-file writes that are atomic, listing, removal.
+
+A `Storage` is a root; every path is relative to it. Local disks go through `os` (exclusive create,
+fsync, append), the rest through pyarrow's file systems, which offer none of the three.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from pyarrow import fs
+
+from orchestrator.errors import NotFoundError, RequestError, StorageError
+from orchestrator.settings.units import format_bytes
+
+# File systems that every node of a cluster can mount, as /proc/mounts calls them.
+_SHARED = re.compile(r"nfs4?|lustre|gpfs|beegfs|ceph|cifs|smb3?|9p|virtiofs|fuse\..*|wekafs|pvfs2")
+_CONNECT_S, _REQUEST_S, _TRIES = 5.0, 20.0, 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    name: str
+    is_dir: bool
+    size_bytes: int
+    modified: float  # seconds since the epoch
+
+
+class Storage:
+    """Use `open_storage(uri)`."""
+
+    def __init__(self, uri: str, filesystem: fs.FileSystem, root: str) -> None:
+        self.uri = uri
+        self._fs = filesystem
+        self._root = root.rstrip("/")
+
+    is_local = False
+
+    def child(self, path: str) -> Storage:
+        split = urlsplit(self.uri)
+        uri = split._replace(path=f"{split.path.rstrip('/')}/{quote(path)}").geturl()
+        return type(self)(uri, self._fs, self._at(path))
+
+    def read(self, path: str, *, start: int = 0, size: int | None = None) -> bytes:
+        """Bytes from `start`; fewer than `size` (or none) where the file ends before."""
+        with self.explained(path), self._fs.open_input_file(self._at(path)) as file:
+            if start >= file.size():
+                return b""
+            file.seek(start)
+            return bytes(file.read(size))
+
+    def write(self, path: str, data: bytes) -> None:
+        """All of it or nothing: no reader ever sees half a file."""
+        with self.explained(path), self._fs.open_output_stream(self._at(path)) as stream:
+            stream.write(data)
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write unless it exists. Without an exclusive create this can be raced: read back."""
+        if self.exists(path):
+            return False
+        self.write(path, data)
+        return True
+
+    def exists(self, path: str) -> bool:
+        with self.explained(path):
+            return bool(self._fs.get_file_info(self._at(path)).type != fs.FileType.NotFound)
+
+    def size(self, path: str) -> int:
+        with self.explained(path):
+            return self._fs.get_file_info(self._at(path)).size or 0
+
+    def list(self, path: str = "") -> list[Entry]:
+        """Sorted by name; empty when there is no such folder."""
+        selector = fs.FileSelector(self._at(path), allow_not_found=True)
+        with self.explained(path):
+            infos = self._fs.get_file_info(selector)
+        entries = [
+            Entry(
+                name=info.base_name,
+                is_dir=info.type == fs.FileType.Directory,
+                size_bytes=info.size or 0,
+                modified=(info.mtime_ns or 0) / 1e9,
+            )
+            for info in infos
+        ]
+        return sorted(entries, key=lambda entry: entry.name)
+
+    def remove(self, path: str) -> None:
+        """A file or a whole folder; nothing happens where there is none."""
+        with self.explained(path):
+            kind = self._fs.get_file_info(self._at(path)).type
+            if kind == fs.FileType.Directory:
+                self._fs.delete_dir(self._at(path))
+            elif kind == fs.FileType.File:
+                self._fs.delete_file(self._at(path))
+
+    def check_writable(self) -> str | None:
+        """Why nothing can be written here, or None. Leaves nothing behind."""
+        path = f".write-check-{uuid.uuid4().hex[:8]}"
+        try:
+            self.write(path, b"x")
+            self.remove(path)
+        except StorageError as err:
+            return err.message
+        return None
+
+    def _at(self, path: str) -> str:
+        if path.startswith("/") or ".." in path.split("/"):
+            raise RequestError(f"{path!r} leads outside of {self.uri}.")
+        return f"{self._root}/{path}" if path else self._root
+
+    @contextmanager
+    def explained(self, path: str) -> Iterator[None]:
+        """Errors of the file system, in our words and with the whole path."""
+        try:
+            yield
+        except FileNotFoundError as err:
+            raise NotFoundError(f"{self.uri}/{path} does not exist.") from err
+        except OSError as err:
+            raise StorageError(*_explain(f"{self.uri}/{path}", err)) from err
+
+
+class LocalStorage(Storage):
+    is_local = True
+
+    def child(self, path: str) -> LocalStorage:
+        root = self._at(path)
+        return LocalStorage(root, self._fs, root)
+
+    def path(self, path: str = "") -> Path:
+        return Path(self._at(path))
+
+    def read(self, path: str, *, start: int = 0, size: int | None = None) -> bytes:
+        with self.explained(path), open(self._at(path), "rb") as file:
+            file.seek(start)
+            return file.read(-1 if size is None else size)
+
+    def write(self, path: str, data: bytes) -> None:
+        target = self.path(path)
+        half = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        with self.explained(path):
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _write_durably(half, data, os.O_EXCL)
+                os.replace(half, target)
+                _sync_folder(target.parent)
+            finally:
+                half.unlink(missing_ok=True)
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Exclusive and whole: the link is what only one caller can make."""
+        target = self.path(path)
+        half = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        with self.explained(path):
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _write_durably(half, data, os.O_EXCL)
+                os.link(half, target)
+                _sync_folder(target.parent)
+            except FileExistsError:
+                return False
+            finally:
+                half.unlink(missing_ok=True)
+        return True
+
+    def list(self, path: str = "") -> list[Entry]:
+        """As above, but a half-written file of somebody else's is not an entry."""
+        entries: list[Entry] = []
+        with self.explained(path):
+            try:
+                items = list(os.scandir(self._at(path)))
+            except FileNotFoundError:
+                return []
+            for item in items:
+                try:
+                    stat = item.stat()
+                except FileNotFoundError:  # removed since the scan
+                    continue
+                entries.append(
+                    Entry(
+                        name=item.name,
+                        is_dir=item.is_dir(),
+                        size_bytes=stat.st_size,
+                        modified=stat.st_mtime,
+                    )
+                )
+        visible = [entry for entry in entries if not entry.name.startswith(".")]
+        return sorted(visible, key=lambda entry: entry.name)
+
+    def remove(self, path: str) -> None:
+        with self.explained(path):
+            target = self.path(path)
+            if target.is_dir() and not target.is_symlink():
+                shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)
+
+    def is_shared(self) -> bool:
+        """Whether other nodes can mount it, judged by the kind of file system."""
+        return bool(_SHARED.fullmatch(_mount_kind(self.path())))
+
+
+def open_storage(uri: str | Path) -> Storage:
+    """A local path, or a URI that pyarrow opens: s3://bucket/folder?endpoint_override=…, gs://…"""
+    text = str(uri)
+    split = urlsplit(text)
+    if not split.scheme or split.scheme == "file" or len(split.scheme) == 1:
+        path = Path(split.path if split.scheme == "file" else text).expanduser().absolute()
+        return LocalStorage(str(path), fs.LocalFileSystem(), str(path))
+    if split.username or split.password:
+        raise RequestError(
+            f"The storage URI for {split.hostname} holds credentials, which every log would show.",
+            hint="Set them in the environment (AWS_ACCESS_KEY_ID …) or in a credentials file.",
+        )
+    try:
+        if split.scheme == "s3":
+            root = unquote(f"{split.netloc}{split.path}")
+            return Storage(text, _s3(split.query), root)
+        filesystem, root = fs.FileSystem.from_uri(text)
+    except (ValueError, OSError, NotImplementedError) as err:
+        raise StorageError(f"{text} cannot be opened: {_first_line(err)}.") from err
+    return Storage(text, filesystem, root)
+
+
+def _s3(query: str) -> Any:
+    """pyarrow's own `from_uri` takes no time-outs, and without them a dead endpoint hangs long."""
+    options = {key: values[-1] for key, values in parse_qs(query).items()}
+    known = {"endpoint_override", "scheme", "region", "allow_bucket_creation"}
+    if unknown := set(options) - known:
+        raise ValueError(f"?{', '.join(sorted(unknown))} is not one of {', '.join(sorted(known))}")
+    creation = options.pop("allow_bucket_creation", "false") == "true"
+    endpoint = options.get("endpoint_override", "")
+    if endpoint.startswith(("http://", "https://")):
+        options["scheme"], _, options["endpoint_override"] = endpoint.partition("://")
+    return fs.S3FileSystem(
+        connect_timeout=_CONNECT_S,
+        request_timeout=_REQUEST_S,
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_TRIES),
+        allow_bucket_creation=creation,
+        **options,
+    )
+
+
+def _write_durably(path: Path, data: bytes, flags: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o644)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _mount_kind(path: Path) -> str:
+    """The file system type of the longest mount point above `path`."""
+    path = path.resolve()
+    best, kind = "", ""
+    try:
+        mounts = Path("/proc/mounts").read_text().splitlines()
+    except OSError:
+        return ""
+    for line in mounts:
+        _, point, type_, *_ = line.split()
+        if path.is_relative_to(point) and len(point) >= len(best):
+            best, kind = point, type_
+    return kind
+
+
+def _explain(where: str, err: OSError) -> tuple[str]:
+    if err.errno == errno.ENOSPC or "No space left" in str(err):
+        parent = where
+        while not os.path.exists(parent) and parent not in ("", "/"):
+            parent = os.path.dirname(parent)
+        free = shutil.disk_usage(parent).free if os.path.exists(parent) else 0
+        return (f"{where}: no space left on the device ({format_bytes(free)} free).",)
+    if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return (f"{where} cannot be written: {os.strerror(err.errno).lower()}.",)
+    if err.errno == errno.ENOTDIR:
+        return (f"{where} is below something that is not a folder.",)
+    return (f"{where}: {_first_line(err)}.",)
+
+
+def _first_line(err: BaseException) -> str:
+    return (str(err).splitlines() or [type(err).__name__])[0].rstrip(".")

@@ -1,0 +1,62 @@
+"""The job kinds that exist, and the frozen form in which a job is kept and sent (job.yaml)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from orchestrator.errors import RequestError, SettingsError
+from orchestrator.settings.build import build, default_values, flatten, to_plain
+from orchestrator.settings.finding import did_you_mean
+from orchestrator.settings.job import Job
+from orchestrator.settings.probe import ProbeJob
+
+KINDS: dict[str, type[Job]] = {ProbeJob.kind: ProbeJob}
+SCHEMA = "orchestrator.job/1"
+
+
+def kind_class(kind: str) -> type[Job]:
+    if kind not in KINDS:
+        raise RequestError(f"{kind} is not a job. Try {did_you_mean(kind, KINDS)}")
+    return KINDS[kind]
+
+
+def freeze(job: Job) -> str:
+    """The text of job.yaml. Reading it back with `thaw` gives an equal job."""
+    document = {"schema": SCHEMA, "kind": job.kind, "settings": to_plain(job)}
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def thaw(text: str, *, source: str = "job.yaml") -> Job:
+    """Plain YAML on purpose: a second pass through Hydra would expand `${…}` again."""
+    document = yaml.safe_load(text)
+    if not isinstance(document, Mapping) or document.get("schema") != SCHEMA:
+        found = document.get("schema") if isinstance(document, Mapping) else type(document).__name__
+        raise RequestError(
+            f"{source} has schema {found}; this version reads {SCHEMA}.",
+            hint="Open it with the version of orchestrator that wrote it (see lineage.json).",
+        )
+    job, findings = build(kind_class(str(document["kind"])), document["settings"])
+    if job is None:
+        raise SettingsError([str(finding) for finding in findings])
+    return job
+
+
+def fingerprint(job: Job) -> str:
+    canonical = json.dumps({"kind": job.kind, "settings": to_plain(job)}, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def differences(job: Job) -> dict[str, tuple[Any, Any]]:
+    """Dotted key → (default, value) for each setting that is not at its default."""
+    return changed_keys(flatten(default_values(type(job))), flatten(to_plain(job)))
+
+
+def changed_keys(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    keys = list(dict.fromkeys([*old, *new]))
+    pairs = {key: (old.get(key), new.get(key)) for key in keys}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}

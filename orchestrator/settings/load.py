@@ -1,0 +1,203 @@
+"""What a user typed → a frozen Job, or every mistake at once.
+
+Order: overrides against the schema, then Hydra composes (untyped), then our own walk builds the
+dataclasses. Hydra alone would stop at the first mistake and cannot type unions or units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from orchestrator.settings.build import build, flatten, schema_keys, to_plain
+from orchestrator.settings.bundled import bundled, places
+from orchestrator.settings.finding import Finding, did_you_mean
+from orchestrator.settings.job import Job
+from orchestrator.settings.kinds import kind_class
+from orchestrator.settings.secrets import secret_values
+
+
+class _UserConfFirst(SearchPathPlugin):  # type: ignore[misc]
+    """Hydra looks in ./conf of the working directory before it looks in ours."""
+
+    folders: tuple[Path, ...] = ()
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for folder in self.folders:
+            search_path.prepend("working directory", f"file://{folder}")
+
+
+Plugins.instance().register(_UserConfFirst)
+
+
+def load(
+    kind: str, overrides: Sequence[str], *, working_dir: Path
+) -> tuple[Job | None, list[Finding]]:
+    """The job, or None and findings. Raises only when `kind` is not a job kind at all."""
+    cls = kind_class(kind)
+    groups = group_choices(working_dir)
+    texts, findings = check_overrides(overrides, cls, groups)
+    plain, composed = _compose(kind, texts, working_dir)
+    findings += composed
+    if plain is None:
+        return None, findings
+    job, built = build(cls, plain)
+    seen = {finding.key for finding in findings}
+    findings += [finding for finding in built if finding.key not in seen]
+    findings += _secrets_in(plain)
+    return (None if findings else job), findings
+
+
+def change(job: Job, overrides: Sequence[str], *, working_dir: Path) -> tuple[Job | None, list[Finding]]:
+    """A frozen job with overrides on top: what `fork` runs. A group choice replaces that node."""
+    groups = group_choices(working_dir)
+    texts, findings = check_overrides(overrides, type(job), groups)
+    if findings:
+        return None, findings
+    config = OmegaConf.create(to_plain(job))
+    for text in texts:
+        override = _parse(text)
+        assert isinstance(override, Override)
+        key = override.key_or_group
+        if _is_choice(override, groups):
+            plain, found = _compose(job.kind, [text], working_dir)
+            findings += found
+            OmegaConf.update(config, key, (plain or {}).get(key), merge=False)
+        else:
+            OmegaConf.update(config, key, override.value(), force_add=True)
+    plain = OmegaConf.to_container(config, resolve=True)
+    changed, built = build(type(job), plain)
+    findings += built + _secrets_in(plain)
+    return (None if findings else changed), findings
+
+
+def group_choices(working_dir: Path) -> dict[str, set[str]]:
+    """Group → the names that can be chosen in it: the YAML files of conf/GROUP/."""
+    groups: dict[str, set[str]] = {}
+    for place in places("conf", working_dir):
+        for file in place.glob("*/**/*.yaml"):
+            group = file.parent.relative_to(place).as_posix()
+            groups.setdefault(group, set()).add(file.stem)
+    return groups
+
+
+def check_overrides(
+    overrides: Sequence[str], cls: type[Job], groups: dict[str, set[str]]
+) -> tuple[list[str], list[Finding]]:
+    """The overrides that can be composed, in Hydra's words, and findings about the others."""
+    keys = schema_keys(cls)
+    texts: list[str] = []
+    findings: list[Finding] = []
+    for text in overrides:
+        override = _parse(text)
+        finding = (
+            override if isinstance(override, Finding) else _check(override, text, cls, keys, groups)
+        )
+        if finding is not None:
+            findings.append(finding)
+        elif isinstance(override, Override):
+            bare = text.lstrip("+")
+            texts.append(bare if _is_choice(override, groups) else f"++{bare}")
+    return texts, findings
+
+
+def _parse(text: str) -> Override | Finding:
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException as err:
+        reason = str(err).splitlines()[0]
+        return Finding(
+            key="",
+            found=f"{text!r}",
+            rule=f"cannot be read as key=value: {reason}.",
+            try_="key=value; quote values with spaces or brackets: 'note=\"two words\"'.",
+        )
+
+
+def _is_choice(override: Override, groups: dict[str, set[str]]) -> bool:
+    return override.key_or_group in groups and isinstance(override.value(), str)
+
+
+def _check(
+    override: Override, text: str, cls: type[Job], keys: dict[str, Any], groups: dict[str, set[str]]
+) -> Finding | None:
+    key = override.key_or_group
+    if key.partition(".")[0].partition("/")[0] == "hydra":
+        return Finding(key=key, found="", rule="is Hydra's own and has no effect here.")
+    if override.is_delete():
+        return Finding(key=key, found="", rule="cannot be removed.", try_=f"{key}=null.")
+    if override.is_sweep_override():
+        return Finding(
+            key=key,
+            found=f"={text.partition('=')[2]}",
+            rule="gives several values; a job takes one.",
+            try_=f"{key}=[…] for a list, or one command for each value.",
+        )
+    if _is_choice(override, groups):
+        choice = override.value()
+        if choice in groups[key]:
+            return None
+        return Finding(
+            key=key,
+            found=f"={choice}",
+            rule=f"is not a file of conf/{key}/.",
+            try_=did_you_mean(choice, groups[key]),
+        )
+    if key in keys or _inside_mapping(key, keys):
+        return None
+    leaves = {name.rpartition(".")[2]: name for name in keys}
+    near = did_you_mean(key, [*keys, *groups], show=8)
+    if "." not in near[:-1] and key.rpartition(".")[2] in leaves:
+        near = f"{leaves[key.rpartition('.')[2]]}."
+    return Finding(key=key, found="", rule=f"is not a setting of {cls.kind}.", try_=near)
+
+
+def _inside_mapping(key: str, keys: dict[str, Any]) -> bool:
+    """Keys below a setting that is itself a mapping are free."""
+    parent, _, _ = key.rpartition(".")
+    return bool(parent) and str(keys.get(parent, "")).startswith(("dict[", "typing.Any"))
+
+
+def _compose(
+    kind: str, overrides: Sequence[str], working_dir: Path
+) -> tuple[dict[str, Any] | None, list[Finding]]:
+    _UserConfFirst.folders = tuple(places("conf", working_dir)[:-1])
+    try:
+        with initialize_config_dir(config_dir=str(bundled("conf")), version_base="1.3"):
+            config = compose(kind, overrides=list(overrides))
+        plain = OmegaConf.to_container(config, resolve=True)
+    except (HydraException, OmegaConfBaseException, YAMLError) as err:
+        reason = " ".join(str(err).split("Config search path")[0].split())
+        return None, [Finding(key="", found=f"conf/{kind}.yaml", rule=f"does not compose: {reason}.")]
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}, []
+
+
+def _secrets_in(plain: Any) -> list[Finding]:
+    """job.yaml is read by every dashboard: no value of a secret variable may stand in it."""
+    secrets = secret_values()
+    return [
+        Finding(
+            key=key,
+            found="",
+            rule=f"holds the value of the environment variable {name}; job.yaml is no place for it.",
+            try_="setting that variable on the cluster's nodes, or naming a file that holds it.",
+        )
+        for key, value in flatten(plain).items()
+        for name, secret in secrets.items()
+        if secret in str(value)
+    ]
+
+

@@ -1,0 +1,58 @@
+"""Who is told when a run ends: a command, a webhook, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from urllib.parse import urlsplit
+
+from orchestrator.settings.field import Bounds, setting
+from orchestrator.settings.finding import Finding
+
+
+class Ending(Enum):
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notify:
+    command: tuple[str, ...] = setting(
+        "Program and arguments, run by the driver without a shell; the ending is JSON on its stdin",
+        default=(),
+    )
+    url: str | None = setting("Webhook that gets the ending as JSON by POST", default=None)
+    url_file: str | None = setting(
+        "File on the driver's node that holds the webhook's URL, where the URL is a secret",
+        default=None,
+        bounds=Bounds(pattern=r"/.+|~/.+", pattern_said="an absolute path"),
+    )
+    when: tuple[Ending, ...] = setting("Which endings are told", default=tuple(Ending))
+
+    def findings(self) -> Iterator[Finding]:
+        if self.url is None:
+            return
+        if self.url_file is not None:
+            yield Finding(
+                key="url",
+                found=f"={self.url}",
+                rule="and notify.url_file are both given.",
+                try_="one of them.",
+            )
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            yield Finding(
+                key="url",
+                found=f"={self.url}",
+                rule="is not an http or https URL.",
+                try_="http://host/path.",
+            )
+        elif parts.username or parts.password:
+            yield Finding(
+                key="url",
+                found=f" for {parts.hostname}",
+                rule="holds a user or password, which every reader of job.yaml would see.",
+                try_="notify.url_file=/path/on/the/driver's/node.",
+            )
