@@ -52,6 +52,7 @@ class Resources:
     has: dict[str, float] | None = None
     nodes: int | None = None
     ray_version: str | None = None
+    is_this_machine: bool = True
     can_grow: bool = False
 
 

@@ -34,6 +34,21 @@ def build(cls: type[T], plain: object, *, at: str = "") -> tuple[T | None, list[
     return (None if value is _WRONG or findings else value), findings
 
 
+def check(value: object, *, at: str = "") -> list[Finding]:
+    """What each noun of a built tree says about itself: rules between its fields, names it uses.
+
+    Apart from `build`, because a frozen job is read where the user's extensions, and so the names
+    that they register, are not at hand.
+    """
+    rules: Iterator[Finding] = value.findings() if hasattr(value, "findings") else iter(())
+    findings = [dataclasses.replace(finding, key=join(at, finding.key)) for finding in rules]
+    for field in dataclasses.fields(value):  # type: ignore[arg-type]
+        inner = getattr(value, field.name)
+        if dataclasses.is_dataclass(inner) and not isinstance(inner, type):
+            findings += check(inner, at=join(at, _key(field.name)))
+    return findings
+
+
 def to_plain(value: object) -> Any:
     """Dataclasses, tuples and enums as mappings, lists and scalars: what YAML and JSON can hold."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -132,15 +147,7 @@ def _dataclass(cls: type, plain: object, at: str, findings: list[Finding]) -> An
             )
     if len(findings) > before:
         return _WRONG
-    return _checked(cls(**values), at, findings)
-
-
-def _checked(value: Any, at: str, findings: list[Finding]) -> Any:
-    """Rules between the fields of one noun live in its own `findings()`."""
-    rules: Iterator[Finding] = value.findings() if hasattr(value, "findings") else iter(())
-    found = [dataclasses.replace(finding, key=join(at, finding.key)) for finding in rules]
-    findings.extend(found)
-    return _WRONG if found else value
+    return cls(**values)
 
 
 def _value(kind: Any, plain: Any, at: str, bounds: Bounds, findings: list[Finding]) -> Any:
@@ -210,11 +217,20 @@ def _scalar(kind: Any, plain: Any, at: str, findings: list[Finding]) -> Any:
         return _wrong(at, plain, "must be true or false.", "", findings)
     if kind is str:
         if isinstance(plain, str):
-            return plain
+            return _text(plain, at, findings)
         if isinstance(plain, int | float) and not isinstance(plain, bool):
             return str(plain)
         return _wrong(at, plain, "must be text.", "", findings)
     raise TypeError(f"{at}: settings cannot be declared as {kind}")
+
+
+def _text(plain: str, at: str, findings: list[Finding]) -> Any:
+    """Bytes of a command line that are no UTF-8 arrive as code points that no file can hold."""
+    try:
+        plain.encode()
+    except UnicodeEncodeError:
+        return _wrong(at, ascii(plain), "must be text in UTF-8.", "", findings)
+    return plain
 
 
 def _number(kind: type, unit: Unit, plain: Any, at: str, findings: list[Finding]) -> Any:

@@ -25,24 +25,39 @@ def kind_class(kind: str) -> type[Job]:
     return KINDS[kind]
 
 
+class _Exact(yaml.SafeDumper):
+    """YAML folds some line breaks of Unicode inside of plain text; between double quotes none."""
+
+
+def _exact_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Exact.add_representer(str, _exact_text)
+
+
 def freeze(job: Job) -> str:
     """The text of job.yaml. Reading it back with `thaw` gives an equal job."""
     document = {"schema": SCHEMA, "kind": job.kind, "settings": to_plain(job)}
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    return yaml.dump(document, Dumper=_Exact, sort_keys=False, allow_unicode=True)
 
 
 def thaw(text: str, *, source: str = "job.yaml") -> Job:
     """Plain YAML on purpose: a second pass through Hydra would expand `${…}` again."""
-    document = yaml.safe_load(text)
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as err:
+        raise RequestError(f"{source} is damaged: {' '.join(str(err).split())}.") from err
     if not isinstance(document, Mapping) or document.get("schema") != SCHEMA:
         found = document.get("schema") if isinstance(document, Mapping) else type(document).__name__
         raise RequestError(
             f"{source} has schema {found}; this version reads {SCHEMA}.",
             hint="Open it with the version of orchestrator that wrote it (see lineage.json).",
         )
-    job, findings = build(kind_class(str(document["kind"])), document["settings"])
+    job, findings = build(kind_class(str(document.get("kind"))), document.get("settings"))
     if job is None:
-        raise SettingsError([str(finding) for finding in findings])
+        raise SettingsError([f"{source}: {finding}" for finding in findings])
     return job
 
 

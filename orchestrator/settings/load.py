@@ -21,8 +21,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from orchestrator.settings.build import build, flatten, schema_keys, to_plain
+from orchestrator.settings.build import build, check, flatten, schema_keys, to_plain
 from orchestrator.settings.bundled import bundled, places
+from orchestrator.settings.extensions import check_extensions
 from orchestrator.settings.finding import Finding, did_you_mean
 from orchestrator.settings.job import Job
 from orchestrator.settings.kinds import kind_class
@@ -53,7 +54,9 @@ def load(
     findings += composed
     if plain is None:
         return None, findings
+    findings += check_extensions(_modules(plain), working_dir)
     job, built = build(cls, plain)
+    built += check(job) if job else []
     seen = {finding.key for finding in findings}
     findings += [finding for finding in built if finding.key not in seen]
     findings += _secrets_in(plain)
@@ -78,8 +81,9 @@ def change(job: Job, overrides: Sequence[str], *, working_dir: Path) -> tuple[Jo
         else:
             OmegaConf.update(config, key, override.value(), force_add=True)
     plain = OmegaConf.to_container(config, resolve=True)
+    findings += check_extensions(_modules(plain), working_dir)
     changed, built = build(type(job), plain)
-    findings += built + _secrets_in(plain)
+    findings += built + (check(changed) if changed else []) + _secrets_in(plain)
     return (None if findings else changed), findings
 
 
@@ -183,6 +187,12 @@ def _compose(
         return None, [Finding(key="", found=f"conf/{kind}.yaml", rule=f"does not compose: {reason}.")]
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}, []
+
+
+def _modules(plain: Any) -> list[str]:
+    """The extensions that are named well enough to try; `build` has its say about the others."""
+    named = plain.get("extensions")
+    return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
 
 
 def _secrets_in(plain: Any) -> list[Finding]:

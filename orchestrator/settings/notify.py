@@ -11,6 +11,16 @@ from orchestrator.settings.field import Bounds, setting
 from orchestrator.settings.finding import Finding
 
 
+def is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port is None or parts.port > 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        return False
+    is_one_word = url.isascii() and url.isprintable() and " " not in url
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and has_port and is_one_word
+
+
 class Ending(Enum):
     FINISHED = "finished"
     FAILED = "failed"
@@ -41,18 +51,17 @@ class Notify:
                 rule="and notify.url_file are both given.",
                 try_="one of them.",
             )
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not is_web_address(self.url):
             yield Finding(
                 key="url",
                 found=f"={self.url}",
                 rule="is not an http or https URL.",
                 try_="http://host/path.",
             )
-        elif parts.username or parts.password:
+        elif "@" in urlsplit(self.url).netloc:
             yield Finding(
                 key="url",
-                found=f" for {parts.hostname}",
+                found=f" for {urlsplit(self.url).hostname}",
                 rule="holds a user or password, which every reader of job.yaml would see.",
                 try_="notify.url_file=/path/on/the/driver's/node.",
             )

@@ -9,8 +9,13 @@ import os
 import re
 from collections.abc import Mapping
 
-_NAME = re.compile(r"(?i)(key|token|secret|passw|passphrase|credential|auth|dsn|webhook)")
-_NOT_A_SECRET = re.compile(r"(?i)(_path|_file|_dir|_sock|_mode|_home|_url|_endpoint)$")
+# GIT_AUTHOR_NAME is no secret, and a webhook's URL is one.
+_NAME = re.compile(
+    r"(?i)(key|token|secret|passw|passphrase|credential|auth(?!ors?(_|$))|dsn|webhook)"
+)
+_NOT_A_SECRET = re.compile(
+    r"(?i)(_path|_file|_dir|_sock|_mode|_home|(?<!webhook)_url|_endpoint)$"
+)
 MASK = "«secret»"
 
 
@@ -25,14 +30,15 @@ def secret_values(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def mask(text: str, secrets: Mapping[str, str] | None = None) -> str:
-    for value in (secret_values() if secrets is None else secrets).values():
+    values = (secret_values() if secrets is None else secrets).values()
+    for value in sorted(values, key=len, reverse=True):  # one may begin with another
         text = text.replace(value, MASK)
     return text
 
 
 def names_held_by(data: bytes, secrets: Mapping[str, str]) -> list[str]:
     """The names of the variables whose values stand in `data`."""
-    return [name for name, value in secrets.items() if value.encode() in data]
+    return [name for name, value in secrets.items() if os.fsencode(value) in data]
 
 
 def _looks_secret(value: str) -> bool:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Context, Decimal
 from enum import Enum
 from typing import Annotated
 
-_NUMBER = re.compile(r"\s*([+-]?(?:\d[\d_]*)?(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-z]*)\s*")
+_NUMBER = re.compile(
+    r"\s*([+-]?(?:\d[\d_]*(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z]*)\s*", re.ASCII
+)
+_EXACT = Context(prec=400)  # more digits than the largest float has
 
 _SCALES: dict[str, dict[str, float]] = {
     "count": {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12},
@@ -45,15 +49,28 @@ def parse(text: object, unit: Unit) -> float:
         value = float(text) if isinstance(text, float) else text
     else:
         match = _NUMBER.fullmatch(text)
-        scale = _SCALES[unit.value].get(match[2]) if match and re.search(r"\d", match[1]) else None
+        scale = _SCALES[unit.value].get(match[2]) if match else None
         if match is None or scale is None:
             raise ValueError(f"is not a number such as {EXAMPLES[unit]}")
-        digits = match[1].replace("_", "")
-        exact = re.fullmatch(r"[+-]?\d+", digits) and float(scale).is_integer()
-        value = int(digits) * int(scale) if exact else float(digits) * scale
-    if isinstance(value, float) and not math.isfinite(value):
+        value = _times(match[1].replace("_", ""), scale)
+    if not _is_finite(value):
         raise ValueError("is not a finite number")
     return value
+
+
+def _times(digits: str, scale: float) -> float:
+    """Whole where it is whole: binary floats would make 1000.9999999999999 of 1.001k."""
+    if not math.isfinite(float(digits)):
+        return math.inf
+    product = _EXACT.multiply(Decimal(digits), Decimal(str(scale)))
+    return int(product) if product == product.to_integral_value(context=_EXACT) else float(product)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
 
 
 def format_bytes(count: float) -> str:
@@ -80,6 +97,6 @@ def format_duration(seconds: float) -> str:
 
 def format_count(number: float) -> str:
     for scale, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= scale:
+        if abs(number) >= 0.9995 * scale:  # what three digits round up to the next suffix
             return f"{number / scale:.3g}{suffix}"
     return f"{number:g}"

@@ -1,0 +1,380 @@
+"""What notebooks, scripts and the command line use: an Orchestrator over a storage, and its Runs.
+
+    orchestrator = Orchestrator(storage="./runs")
+    plan = orchestrator.plan("probe", ["cluster.num_workers=2"])
+    run = orchestrator.submit(plan)
+    run.wait()
+    run.metrics()
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.cluster.driver import Drive, drive
+from orchestrator.cluster.follow import end_of_submission, http_for
+from orchestrator.cluster.http import RayHttp
+from orchestrator.cluster.local import find_local
+from orchestrator.cluster.outcome import Outcome
+from orchestrator.cluster.place import Place
+from orchestrator.cluster.stop import StopSignal
+from orchestrator.cluster.submit import submission_id, submit_driver
+from orchestrator.errors import (
+    ClusterError,
+    NotFoundError,
+    OrchestratorError,
+    RequestError,
+    SettingsError,
+)
+from orchestrator.planning.make import FindCluster, Request, make_plan
+from orchestrator.runs import layout
+from orchestrator.runs.archive import Archive, Candidate, PrunePolicy, prunable
+from orchestrator.runs.code import read_tree, unpack
+from orchestrator.runs.folder import RunFolder, create_run
+from orchestrator.runs.ids import new_id
+from orchestrator.runs.ledger import Event
+from orchestrator.runs.lineage import package_versions
+from orchestrator.runs.plan import Fingerprint, Plan
+from orchestrator.runs.segments import StreamReader
+from orchestrator.runs.state import State, Status
+from orchestrator.runs.storage import LocalStorage, open_storage
+from orchestrator.settings.build import to_plain
+from orchestrator.settings.job import Job
+from orchestrator.settings.kinds import fingerprint
+from orchestrator.tracking.metrics import read_metrics
+
+Say = Callable[[str], None]
+_POLL_S = 0.3
+
+
+def default_storage() -> str:
+    return os.environ.get("ORCHESTRATOR_STORAGE") or str(Path.cwd() / "runs")
+
+
+class Orchestrator:
+    def __init__(
+        self,
+        storage: str | None = None,
+        *,
+        address: str | None = None,
+        working_dir: Path | None = None,
+    ) -> None:
+        self.storage = open_storage(storage or default_storage())
+        self.archive = Archive(self.storage)
+        self.working_dir = (working_dir or Path.cwd()).resolve()
+        self._address = address
+
+    def plan(self, kind: str, overrides: Sequence[str] = (), *, place: Place | None = None) -> Plan:
+        """Findings are in the plan. Without a place: the cluster if there is one, else here."""
+        request = Request(
+            kind=kind,
+            overrides=tuple(overrides),
+            storage=self.storage.uri,
+            working_dir=self.working_dir,
+            find_cluster=self._finder(place),
+        )
+        return make_plan(request)
+
+    def run(self, plan: Plan, *, say: Say = print, stop: StopSignal | None = None) -> Run:
+        """Here, in the foreground, with a Ray of its own. Returns when the run is over."""
+        run = self.create(plan)
+        run.drive_here(1, say=say, stop=stop)
+        return run
+
+    def submit(self, plan: Plan) -> Run:
+        """To the cluster, detached. Returns when the cluster has accepted it."""
+        self._refuse(plan)
+        assert plan.job is not None
+        http = self._cluster(plan.job, required=True)
+        assert http is not None
+        run = self.create(plan)
+        try:
+            run.submit_to(http, 1)
+        except BaseException:
+            self.archive.delete(run.folder)
+            raise
+        return run
+
+    def fork(
+        self,
+        parent: Run,
+        overrides: Sequence[str],
+        *,
+        checkpoint: int | None = None,
+        place: Place | None = None,
+    ) -> Plan:
+        """The plan of a new run: the parent's job with overrides on top, from a checkpoint of it."""
+        steps = parent.folder.checkpoint_steps()
+        if checkpoint is not None and checkpoint not in steps:
+            known = f"it has {', '.join(map(str, steps))}" if steps else "it has none"
+            raise NotFoundError(f"{parent.id} has no whole checkpoint of step {checkpoint}; {known}.")
+        job = parent.job()
+        step = checkpoint if checkpoint is not None else (steps[-1] if steps else None)
+        request = Request(
+            kind=job.kind,
+            overrides=tuple(overrides),
+            storage=self.storage.uri,
+            working_dir=self.working_dir,
+            start_from=job,
+            parent={"run": parent.id, "uri": parent.folder.uri, "checkpoint_step": step},
+            find_cluster=self._finder(place),
+        )
+        return make_plan(request)
+
+    def find(self, part: str) -> Run:
+        return Run(self.archive.find(part))
+
+    def runs(self) -> list[tuple[Run, Status]]:
+        """Oldest first."""
+        return [(Run(folder), status) for folder, status in self.archive.statuses()]
+
+    def prunable(self, policy: PrunePolicy) -> list[str]:
+        candidates = [
+            Candidate(
+                id=run.id,
+                state=status.state,
+                ended=status.ended,
+                tags=status.tags,
+                parent=(run.folder.lineage().get("parent") or {}).get("run"),
+            )
+            for run, status in self.runs()
+        ]
+        return prunable(candidates, policy, now=time.time())
+
+    def _finder(self, place: Place | None) -> FindCluster:
+        if place is Place.HERE:
+            return lambda _: None
+        return lambda job: self._cluster(job, required=place is Place.CLUSTER)
+
+    def create(self, plan: Plan) -> Run:
+        """The run's folder, whole; nothing is started."""
+        self._refuse(plan)
+        assert plan.job is not None
+        return Run(create_run(self.storage, new_id(plan.job.name or plan.kind), plan))
+
+    def _refuse(self, plan: Plan) -> None:
+        if plan.findings:
+            raise SettingsError([str(finding) for finding in plan.findings])
+
+    def _cluster(self, job: Job, *, required: bool) -> RayHttp | None:
+        address = self._address or job.cluster.address
+        if address:
+            return http_for(address)
+        local = find_local()
+        if local is None and required:
+            raise ClusterError(
+                "There is no cluster to submit to: cluster.address is not set, no local one is up.",
+                hint="Start one with `orchestrator cluster up`, set cluster.address=http://head:8265, "
+                "or use `orchestrator run` to run here.",
+            )
+        return local.http() if local else None
+
+
+class Run:
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.id = folder.id
+
+    def __repr__(self) -> str:
+        return f"Run({self.id})"
+
+    def job(self) -> Job:
+        return self.folder.job()
+
+    def events(self) -> list[Event]:
+        return self.folder.events()
+
+    def metrics(self) -> list[dict[str, Any]]:
+        return read_metrics(self.folder.storage)
+
+    def status(self) -> Status:
+        """From the folder, and where that leaves it open, from the cluster if it answers.
+
+        What the cluster says of an end is written down: its job table will not be there for ever.
+        """
+        status = self.folder.status()
+        ending = end_of_submission(status)
+        if ending is None:
+            return status
+        status = self.folder.status()  # the driver may have told its end just now
+        if status.state.is_over:
+            return status
+        self.folder.note(ending.state, attempt=status.attempt, **ending.said(self.id))
+        return self.folder.status()
+
+    def wait(self, *, timeout_s: float | None = None) -> Status:
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            status = self.status()
+            if status.state.is_over:
+                return status
+            if deadline is not None and time.monotonic() > deadline:
+                raise OrchestratorError(f"{self.id} is still {status.state} after {timeout_s:g} s.")
+            time.sleep(_POLL_S)
+
+    def logs(self, *, follow: bool = False, say: Say = lambda _: None) -> Iterator[str]:
+        """Every line of the attempts' output, once and in order; to the end of the run with follow.
+
+        Read from the folder by offsets: a storage that does not answer for a while costs time only.
+        """
+        reader = StreamReader(self.folder.storage, layout.LOGS, suffix="log")
+        while True:
+            try:
+                over = not follow or self.status().state.is_over
+                lines = reader.read_new()
+            except OrchestratorError as err:
+                if not follow:
+                    raise
+                say(f"{err.message} Trying again …")
+                time.sleep(2.0)
+                continue
+            yield from (line.decode(errors="replace") for _, line in lines)
+            if over:
+                return
+            time.sleep(_POLL_S)
+
+    def stop(self, *, grace_s: float | None = None, by: str = "", wait: bool = True) -> Status:
+        """Ask for a stop at the next safe point; after the grace, end it."""
+        status = self.status()
+        if status.state.is_over:
+            raise RequestError(f"{self.id} is {status.state} already; there is nothing to stop.")
+        grace = self.job().cluster.stop_grace if grace_s is None else grace_s
+        asked_by = by or f"process {os.getpid()}"
+        self.folder.note("stop_requested", attempt=status.attempt, by=asked_by, grace_s=grace)
+        if status.state is State.QUEUED:
+            self._withdraw(status)
+        if not wait:
+            return self.status()
+        deadline = time.monotonic() + grace + 30
+        while time.monotonic() < deadline:
+            status = self.status()
+            if status.state.is_over:
+                return status
+            time.sleep(_POLL_S)
+        if status.address and status.submission_id:
+            http_for(status.address).stop_job(status.submission_id)
+        raise OrchestratorError(
+            f"{self.id} did not stop within {grace:g} s and 30 s more; it is {status.state}.",
+            hint=f"orchestrator logs {self.id}",
+        )
+
+    def resume(
+        self,
+        *,
+        place: Place | None = None,
+        address: str | None = None,
+        code_from: Path | None = None,
+        say: Say = print,
+        stop: StopSignal | None = None,
+    ) -> Status:
+        """A further attempt, in the place of the last one unless another is named."""
+        status = self.status()
+        if not status.state.is_over and status.attempt:
+            raise RequestError(
+                f"{self.id} is {status.state}; only a run that is over can be resumed.",
+                hint=f"orchestrator stop {self.id}",
+            )
+        if status.state is State.FINISHED:
+            raise RequestError(f"{self.id} is finished; there is nothing left to do.")
+        attempt = status.attempt + 1
+        place = place or Place(status.place or Place.HERE.value)
+        http = None
+        if place is Place.CLUSTER:
+            http = _cluster_to_resume_on(address or status.address)
+        if code_from is not None:
+            self._take_code(attempt, code_from)
+        if http is None:
+            self.drive_here(attempt, say=say, stop=stop)
+        else:
+            self.submit_to(http, attempt)
+        return self.status()
+
+    def tag(self, add: Sequence[str], remove: Sequence[str] = ()) -> None:
+        self.folder.note("tagged", add=list(add), remove=list(remove))
+
+    def note(self, text: str) -> None:
+        self.folder.note("noted", text=text)
+
+    def drive_here(self, attempt: int, *, say: Say = print, stop: StopSignal | None = None) -> Outcome:
+        """Be the driver of one attempt, in this process, on the run's own copy of the code."""
+        self._record_submission(attempt, place=Place.HERE.value)
+        with tempfile.TemporaryDirectory(prefix="orchestrator-code-") as scratch:
+            unpack(self.folder.code(attempt), Path(scratch))
+            task = Drive(
+                run=self.folder,
+                attempt=attempt,
+                place=Place.HERE,
+                code_dir=Path(scratch),
+                echo=say,
+            )
+            return drive(task, stop)
+
+    def submit_to(self, http: RayHttp, attempt: int) -> None:
+        job = self.job()
+        self._record_submission(
+            attempt,
+            place=Place.CLUSTER.value,
+            address=http.address,
+            submission_id=submission_id(self.id, attempt),
+        )
+        try:
+            submit_driver(http, self.folder, attempt, job.cluster.stop_grace)
+        except ClusterError as err:
+            self.folder.note("failed", attempt=attempt, reason=err.message, blame="cluster")
+            raise
+
+    def _record_submission(self, attempt: int, **said: Any) -> None:
+        planned = Fingerprint(
+            settings=fingerprint(self.job()),
+            code=self._code_fingerprint(attempt),
+            packages=package_versions(),
+        )
+        self.folder.note(
+            "submitted", attempt=attempt, fingerprint=to_plain(planned), plan=planned.whole, **said
+        )
+
+    def _code_fingerprint(self, attempt: int) -> str:
+        taken = [
+            event.fields["fingerprint"]
+            for event in self.events()
+            if event.kind == "code_taken" and event.attempt <= attempt
+        ]
+        return str(taken[-1] if taken else self.folder.lineage()["code"]["fingerprint"])
+
+    def _take_code(self, attempt: int, root: Path) -> None:
+        storage = self.folder.storage
+        inside = [storage.path().parent] if isinstance(storage, LocalStorage) else []
+        tree, findings = read_tree(root, self.job().code, leave_out=inside)
+        if findings:
+            raise SettingsError([str(finding) for finding in findings])
+        storage.write(layout.code_of_attempt(attempt), tree.zip())
+        self.folder.note("code_taken", attempt=attempt, fingerprint=tree.fingerprint, root=str(root))
+
+    def _withdraw(self, status: Status) -> None:
+        """A run that waits in the cluster's queue has no driver to ask."""
+        if status.address and status.submission_id:
+            http_for(status.address).stop_job(status.submission_id)
+
+
+def _cluster_to_resume_on(address: str | None) -> RayHttp:
+    """The one that was named or used before; when that is gone, the local one if it is up."""
+    local = find_local()
+    if address is None or (local is not None and local.address == address):
+        if local is None:
+            raise ClusterError(
+                "No cluster is known for this run.", hint="orchestrator cluster up, or --address."
+            )
+        return local.http()
+    http = http_for(address)
+    try:
+        http.version()
+    except ClusterError:
+        if local is None:
+            raise
+        return local.http()
+    return http

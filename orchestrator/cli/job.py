@@ -1,0 +1,33 @@
+"""What every file of jobs/ calls: by hand it composes and runs here, from a driver it is an attempt."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from orchestrator.cli.main import run as run_verb
+from orchestrator.cluster.attempt import Body, run_attempt
+from orchestrator.cluster.place import Place
+
+
+def job_main(kind: str, body: str) -> None:
+    """`body` is `module:function`, imported only where it runs: by hand, this process needs no Ray."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--run")
+    parser.add_argument("--attempt", type=int)
+    parser.add_argument("--place", type=Place, default=Place.HERE)
+    known, overrides = parser.parse_known_args()
+    if known.run is None:
+        sys.exit(run_verb(["run", kind, *overrides]))
+    if known.attempt is None:
+        storage, _, run_id = known.run.rstrip("/").rpartition("/")
+        sys.exit(run_verb(["resume", run_id, "--storage", storage, "--here", *overrides]))
+    outcome = run_attempt(known.run, known.attempt, known.place, _import(body))
+    sys.exit(outcome.cause.exit_code)
+
+
+def _import(body: str) -> Body:
+    module, _, name = body.partition(":")
+    function: Body = getattr(importlib.import_module(module), name)
+    return function

@@ -1,0 +1,208 @@
+"""A persistent one-machine Ray for `submit`: `orchestrator cluster up | down | status`.
+
+Its processes share one session of the operating system, so that `down` ends those and no others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from orchestrator.cluster.http import RayHttp
+from orchestrator.errors import ClusterError
+
+_USUAL_PORT = 8265
+_UP_WITHIN_S = 90.0
+_DOWN_WITHIN_S = 40.0  # Ray itself drains for up to 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalCluster:
+    address: str
+    pid: int  # of the `ray start --block` process, which leads the session
+    pid_started: float
+    started: float
+    token_file: str
+    log: str
+
+    def is_alive(self) -> bool:
+        try:
+            process = psutil.Process(self.pid)
+            return (
+                abs(process.create_time() - self.pid_started) < 1.0
+                and process.status() != psutil.STATUS_ZOMBIE
+            )
+        except psutil.NoSuchProcess:
+            return False
+
+    def http(self) -> RayHttp:
+        return RayHttp(self.address, token=Path(self.token_file).read_text().strip())
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything in the session that `up` began, and jobs started below it."""
+        found: dict[int, psutil.Process] = {}
+        for process in psutil.process_iter():
+            try:
+                if os.getsid(process.pid) == self.pid and process.create_time() >= self.pid_started - 1:
+                    found[process.pid] = process
+                    found.update({child.pid: child for child in process.children(recursive=True)})
+            except (psutil.Error, OSError):
+                continue
+        return list(found.values())
+
+
+def state_home() -> Path:
+    """Where the local cluster's state and token are kept: one cluster per home."""
+    return Path(os.environ.get("ORCHESTRATOR_HOME") or Path.home() / ".orchestrator").expanduser()
+
+
+def find_local() -> LocalCluster | None:
+    """The cluster that `up` started, if it still lives; a stale record is cleared away."""
+    record = state_home() / "cluster.json"
+    try:
+        cluster = LocalCluster(**json.loads(record.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    if cluster.is_alive():
+        return cluster
+    record.unlink(missing_ok=True)
+    return None
+
+
+def up(*, port: int | None, num_cpus: int | None, say: Callable[[str], None]) -> LocalCluster:
+    if existing := find_local():
+        raise ClusterError(
+            f"The local cluster is up already: {existing.address}, process {existing.pid}.",
+            hint="End it with `orchestrator cluster down`.",
+        )
+    home = state_home()
+    home.mkdir(parents=True, exist_ok=True)
+    token_file = home / "cluster-token"
+    _write_private(token_file, secrets.token_hex(32))
+    ports = _free_ports(3)
+    dashboard = port or (_USUAL_PORT if _is_free(_USUAL_PORT) else ports[0])
+    log = home / "cluster.log"
+    command = _ray_start(dashboard, ports[1], ports[2], num_cpus)
+    say(f"Starting Ray with its dashboard on http://127.0.0.1:{dashboard} …")
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=_environment(token_file),
+            cwd=home,
+        )
+    cluster = LocalCluster(
+        address=f"http://127.0.0.1:{dashboard}",
+        pid=process.pid,
+        pid_started=psutil.Process(process.pid).create_time(),
+        started=time.time(),
+        token_file=str(token_file),
+        log=str(log),
+    )
+    try:
+        _wait_until_ready(cluster, process)
+    except BaseException:
+        _end(cluster)
+        raise
+    _write_private(home / "cluster.json", json.dumps(asdict(cluster)))
+    return cluster
+
+
+def down(cluster: LocalCluster) -> int:
+    """Ends this cluster's processes and no others; how many there were."""
+    count = _end(cluster)
+    for name in ("cluster.json", "cluster-token"):
+        (state_home() / name).unlink(missing_ok=True)
+    return count
+
+
+def _end(cluster: LocalCluster) -> int:
+    processes = cluster.processes()
+    if cluster.is_alive():
+        os.kill(cluster.pid, signal.SIGTERM)
+    _, alive = psutil.wait_procs(processes, timeout=_DOWN_WITHIN_S)
+    for process in alive:
+        process.kill()
+    psutil.wait_procs(alive, timeout=5)
+    return len(processes)
+
+
+def _wait_until_ready(cluster: LocalCluster, process: subprocess.Popen[bytes]) -> None:
+    """Ready means: jobs can be submitted and a node is there."""
+    http = cluster.http()
+    deadline = time.monotonic() + _UP_WITHIN_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            if http.facts().nodes and http.jobs() is not None:
+                return
+        except ClusterError:
+            pass
+        time.sleep(0.2)
+    tail = "\n  ".join(Path(cluster.log).read_text(errors="replace").splitlines()[-5:])
+    raise ClusterError(f"Ray did not start within {_UP_WITHIN_S:.0f} s. Its last words:\n  {tail}")
+
+
+def _ray_start(dashboard: int, agent: int, client: int, num_cpus: int | None) -> list[str]:
+    command = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block"]
+    command += ["--port=0", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
+    command += ["--include-dashboard=true", "--disable-usage-stats"]
+    command += [f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}"]
+    # Workers take any free port: Ray's fixed range would clash with a second cluster's.
+    command += ["--min-worker-port=0", "--max-worker-port=0"]
+    return command + ([f"--num-cpus={num_cpus}"] if num_cpus else [])
+
+
+def _environment(token_file: Path) -> dict[str, str]:
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_JOB_CONFIG_JSON_ENV_VAR")
+    }
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return inherited | {
+        "PATH": programs,  # so that `python` in a job is the Python that has this package
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token_file),
+        "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
+    }
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Mode 600 from the first moment, whatever the umask."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Free now, and all different: the sockets are closed only when all are known."""
+    held = [socket.socket() for _ in range(count)]
+    try:
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in held]
+    finally:
+        for one in held:
+            one.close()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) != 0

@@ -1,0 +1,37 @@
+"""Submitting: the code goes to the cluster's package store, the driver becomes a Ray job."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from typing import Any
+
+from orchestrator.cluster.http import RayHttp
+from orchestrator.runs.folder import RunFolder
+
+
+def submission_id(run_id: str, attempt: int) -> str:
+    """The same run and attempt always get the same one, so that Ray refuses a second copy."""
+    return f"{run_id}-{attempt:04d}"
+
+
+def submit_driver(http: RayHttp, run: RunFolder, attempt: int, stop_grace_s: float) -> str:
+    """Returns when the cluster has accepted the job. Raises ClusterError when it did not."""
+    code = run.code(attempt)
+    package = f"_ray_pkg_{hashlib.sha1(code).hexdigest()}.zip"
+    http.upload(package, code)
+    request: dict[str, Any] = {
+        "submission_id": submission_id(run.id, attempt),
+        # `exec`: the signals of a stop reach the driver, not a shell around it.
+        "entrypoint": f"exec python -m orchestrator drive {shlex.quote(run.uri)} --attempt {attempt}",
+        "runtime_env": {
+            "working_dir": f"gcs://{package}",
+            "env_vars": {
+                "RAY_JOB_STOP_SIGNAL": "SIGTERM",
+                "RAY_JOB_STOP_WAIT_TIME_S": str(int(stop_grace_s) + 15),
+            },
+        },
+        "metadata": {"orchestrator_run": run.id, "orchestrator_attempt": str(attempt)},
+    }
+    http.submit(request)
+    return str(request["submission_id"])

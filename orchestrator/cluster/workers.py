@@ -1,0 +1,315 @@
+"""A group of workers through Ray Train: every rank runs one function and gives one value back.
+
+Ray Train places the ranks, sets the process group up and tells of failures. Before the function
+runs, each rank shows that it has what was planned; a rank that differs ends the attempt.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from orchestrator.cluster.attempt import Attempt
+from orchestrator.cluster.outcome import NeverSatisfiable, WorkerDied, WorkersDiffer
+from orchestrator.cluster.place import Place
+from orchestrator.errors import ClusterError, OrchestratorError, RunFailed, RunStopped
+from orchestrator.runs.code import differing_files, unpacked_fingerprint
+from orchestrator.runs.find import open_run
+from orchestrator.runs.folder import RunFolder
+from orchestrator.runs.lineage import package_versions
+from orchestrator.runs.plan import Fingerprint
+from orchestrator.settings.build import to_plain
+from orchestrator.settings.extensions import import_extensions
+from orchestrator.settings.job import Job
+from orchestrator.settings.kinds import fingerprint
+
+_DESK_TRIES = 3
+
+
+@ray.remote(num_cpus=0)
+class Desk:
+    """Where the driver's side and the ranks leave word for each other."""
+
+    def __init__(self) -> None:
+        self._stop_reason: str | None = None
+        self._values: dict[int, Any] = {}
+        self._arrived: set[int] = set()
+
+    def arrive(self, rank: int) -> None:
+        self._arrived.add(rank)
+
+    def num_arrived(self) -> int:
+        return len(self._arrived)
+
+    def ask_stop(self, reason: str) -> None:
+        self._stop_reason = reason
+
+    def stop_reason(self) -> str | None:
+        return self._stop_reason
+
+    def put(self, rank: int, value: Any) -> None:
+        self._values[rank] = value
+
+    def values(self) -> dict[int, Any]:
+        return self._values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """A rank, as the function that it runs sees it."""
+
+    rank: int
+    world: int
+    node: str
+    attempt: int
+    run: RunFolder
+    job: Job
+    desk: Any
+    control: Any  # a gloo process group for small words between ranks, whatever the device
+
+    def should_stop(self) -> bool:
+        """The same answer on every rank: rank 0 asks, all hear. A collective."""
+        from torch import distributed
+
+        answer = [None]
+        if self.rank == 0:
+            answer = [ray.get(self.desk.stop_reason.remote())]
+        distributed.broadcast_object_list(answer, src=0, group=self.control)
+        return answer[0] is not None
+
+    def gather(self, value: Any) -> list[Any]:
+        """Everybody's value, by rank, on every rank. A collective."""
+        from torch import distributed
+
+        values: list[Any] = [None] * self.world
+        distributed.all_gather_object(values, value, group=self.control)
+        return values
+
+
+def run_workers(attempt: Attempt, function: Callable[[Worker], Any]) -> list[Any]:
+    """`function` on every rank; its values by rank. Raises one error for all ranks that failed."""
+    check_satisfiable(attempt.job)
+    cluster = attempt.job.cluster
+    desk = Desk.remote()
+    config = {
+        "uri": attempt.run.uri,
+        "attempt": attempt.number,
+        "desk": desk,
+        "function": function,
+        # On a cluster Ray puts workers into the submitted code by itself.
+        "code_dir": os.getcwd() if attempt.place is Place.HERE else None,
+    }
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(cluster.start_timeout)
+    # Train insists on a folder of its own. Every rank tells us what it has through our storage, so
+    # this one holds nothing worth keeping.
+    with (
+        tempfile.TemporaryDirectory(prefix="orchestrator-train-") as scratch,
+        _watched(attempt, desk),
+    ):
+        trainer = TorchTrainer(
+            _worker_main,
+            train_loop_config=config,
+            torch_config=TorchConfig(backend="nccl" if cluster.gpus_per_worker else "gloo"),
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=cluster.num_workers,
+                use_gpu=cluster.gpus_per_worker > 0,
+                resources_per_worker=worker_resources(attempt.job),
+            ),
+            run_config=ray.train.RunConfig(name=attempt.run.id, storage_path=scratch),
+        )
+        try:
+            trainer.fit()
+        except ray.train.TrainingFailedError as err:
+            raise _told_once(err) from err
+    if attempt.stop.is_asked:
+        raise RunStopped(attempt.stop.reason)
+    values: dict[int, Any] = ray.get(desk.values.remote())
+    return [values[rank] for rank in range(cluster.num_workers)]
+
+
+def worker_resources(job: Job) -> dict[str, float]:
+    """What one worker takes, in Ray's words."""
+    cluster = job.cluster
+    asked: dict[str, float] = {"CPU": cluster.cpus_per_worker}
+    if cluster.gpus_per_worker:
+        asked["GPU"] = cluster.gpus_per_worker
+    if cluster.memory_per_worker:
+        asked["memory"] = float(cluster.memory_per_worker)
+    return asked
+
+
+def check_satisfiable(job: Job) -> None:
+    """Ray Train would wait for ever for what no node has."""
+    has = ray.cluster_resources()
+    for name, amount in worker_resources(job).items():
+        wanted = amount * job.cluster.num_workers
+        if wanted > has.get(name, 0.0):
+            raise NeverSatisfiable(
+                f"{job.cluster.num_workers} workers with {amount:g} {name} each need {wanted:g} "
+                f"{name}; the cluster has {has.get(name, 0.0):g}.",
+                hint="Lower cluster.num_workers or what a worker takes, or add nodes.",
+            )
+
+
+class _watched:
+    """Passes a stop on to the ranks, and gives up on a group that is never placed."""
+
+    def __init__(self, attempt: Attempt, desk: Any) -> None:
+        self._attempt = attempt
+        self._desk = desk
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="group-watch")
+
+    def __enter__(self) -> None:
+        self._attempt.progress.show("starting workers")
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(timeout=10)
+
+    def _watch(self) -> None:
+        passed_on = False
+        running = False
+        world = self._attempt.job.cluster.num_workers
+        while not self._over.wait(0.2):
+            try:
+                if self._attempt.stop.is_asked and not passed_on:
+                    ray.get(self._desk.ask_stop.remote(self._attempt.stop.reason))
+                    passed_on = True
+                if not running and ray.get(self._desk.num_arrived.remote()) == world:
+                    self._attempt.ledger.record("running", workers=world)
+                    running = True
+            except ray.exceptions.RayError:
+                return  # Ray itself is going away; the attempt's end says why
+
+
+def _worker_main(config: Mapping[str, Any]) -> None:
+    """A rank's border: joins the group, shows what it has, runs the function."""
+    from torch import distributed
+
+    if config["code_dir"] is not None:
+        os.chdir(config["code_dir"])
+    context = ray.train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
+    run = open_run(config["uri"])
+    job = run.job()
+    import_extensions(job.extensions, Path.cwd())
+    worker = Worker(
+        rank=rank,
+        world=world,
+        node=socket.gethostname(),
+        attempt=config["attempt"],
+        run=run,
+        job=job,
+        desk=config["desk"],
+        control=distributed.new_group(backend="gloo"),
+    )
+    ray.get(worker.desk.arrive.remote(rank))
+    check_same(worker)
+    value = config["function"](worker)
+    ray.get(worker.desk.put.remote(rank, value))
+
+
+def check_same(worker: Worker) -> None:
+    """Every rank against the plan. The same error on every rank, naming each difference."""
+    expected = worker.run.expected(worker.attempt)
+    found = worker.gather((worker.node, to_plain(_own_fingerprint(worker, expected))))
+    told = describe_differences(
+        expected, [(node, Fingerprint.from_plain(plain)) for node, plain in found]
+    )
+    if told:
+        files = differing_files(Path.cwd()) or []
+        named = f" Files that differ: {', '.join(files[:5])}." if files else ""
+        raise WorkersDiffer(
+            "The workers do not run what was planned:\n  " + "\n  ".join(told) + named,
+            hint="Install the planned versions on every node, or submit again from an environment "
+            "like theirs.",
+        )
+
+
+def describe_differences(expected: Fingerprint, found: list[tuple[str, Fingerprint]]) -> list[str]:
+    """One line for each difference, with the ranks and nodes that have it."""
+    ranks: dict[str, list[int]] = {}
+    for rank, (_, mine) in enumerate(found):
+        for difference in expected.differences_from(mine):
+            ranks.setdefault(difference, []).append(rank)
+    lines = []
+    for difference, those in ranks.items():
+        nodes = sorted({found[rank][0] for rank in those})
+        who = "every rank" if len(those) == len(found) else f"rank {', '.join(map(str, those))}"
+        lines.append(f"{who} ({', '.join(nodes)}): {difference}")
+    return lines
+
+
+def _own_fingerprint(worker: Worker, expected: Fingerprint) -> Fingerprint:
+    return Fingerprint(
+        settings=fingerprint(worker.job),
+        code=unpacked_fingerprint(Path.cwd()) or f"missing in {Path.cwd()}",
+        packages=package_versions(),
+    )
+
+
+def _told_once(err: ray.train.TrainingFailedError) -> OrchestratorError:
+    """The same error on many ranks, told once with the ranks; ours are passed on as they are."""
+    failures: Mapping[int, Exception] = getattr(err, "worker_failures", {})
+    if not failures:
+        return ClusterError(f"Ray Train's controller failed: {_first_line(err)}.")
+    ranks: dict[str, list[int]] = {}
+    originals = {rank: _original(failure) for rank, failure in failures.items()}
+    for rank, original in originals.items():
+        ranks.setdefault(_described(original), []).append(rank)
+    # Ranks that only lost their peer say less than the one that failed by itself.
+    own = [one for one in originals.values() if isinstance(one, OrchestratorError)]
+    if own:
+        return own[0]
+    lines = [f"rank {', '.join(map(str, those))}: {text}" for text, those in ranks.items()]
+    died = all(_is_death(failure) for failure in originals.values())
+    kind = WorkerDied if died else RunFailed
+    return kind("Workers failed.\n  " + "\n  ".join(lines), hint="orchestrator logs RUN")
+
+
+def _original(failure: Exception) -> BaseException:
+    """The exception that the rank's code raised, below Ray's wrappers."""
+    inner: BaseException = failure
+    while True:
+        below = getattr(inner, "cause", None) or getattr(inner, "_base_exc", None) or inner.__cause__
+        if not isinstance(below, BaseException) or below is inner:
+            return inner
+        inner = below
+
+
+def _is_death(failure: BaseException) -> bool:
+    return isinstance(failure, ray.exceptions.RayError) or "WorkerHealthCheck" in type(failure).__name__
+
+
+def _described(failure: BaseException) -> str:
+    return f"{type(failure).__name__}: {_first_line(failure)}"
+
+
+def _first_line(err: BaseException) -> str:
+    lines = [line for line in str(err).strip().splitlines() if line.strip()]
+    return (lines or ["no message"])[0][:300]
+
+
+def wait_until(worker: Worker, seconds: float, *, poll_s: float = 0.5) -> bool:
+    """Stay that long or until a stop is asked for; whether it was. A collective."""
+    end = time.monotonic() + seconds
+    while True:
+        left = max(worker.gather(end - time.monotonic()))
+        if worker.should_stop():
+            return True
+        if left <= 0:
+            return False
+        time.sleep(min(poll_s, left))

@@ -1,0 +1,128 @@
+"""A request → a Plan. Reads files and asks the cluster over HTTP; starts and writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.cluster.http import RayHttp
+from orchestrator.errors import StorageError
+from orchestrator.planning.resources import (
+    ask_cluster,
+    resource_findings,
+    resource_warnings,
+    this_machine,
+)
+from orchestrator.planning.sources import source_findings
+from orchestrator.runs.code import CodeTree, read_tree
+from orchestrator.runs.lineage import gather
+from orchestrator.runs.plan import Plan, Resources
+from orchestrator.runs.storage import LocalStorage, Storage, open_storage
+from orchestrator.settings.finding import Finding
+from orchestrator.settings.job import Job
+from orchestrator.settings.load import change, load
+
+
+FindCluster = Callable[[Job], RayHttp | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was asked for, and where it would run."""
+
+    kind: str
+    overrides: tuple[str, ...]
+    storage: str
+    working_dir: Path
+    find_cluster: FindCluster = lambda _: None  # a job → its cluster; None: here, on this machine
+    start_from: Job | None = None  # a fork's parent job; overrides go on top of it
+    parent: dict[str, Any] | None = None
+
+
+def make_plan(request: Request) -> Plan:
+    if request.start_from is None:
+        job, findings = load(request.kind, request.overrides, working_dir=request.working_dir)
+    else:
+        job, findings = change(
+            request.start_from, request.overrides, working_dir=request.working_dir
+        )
+    plan = Plan(
+        kind=request.kind,
+        job=job,
+        overrides=request.overrides,
+        storage=request.storage,
+        lineage=gather(request.working_dir),
+        parent=request.parent,
+    )
+    storage, storage_found = check_storage(request.storage)
+    findings = [*findings, *storage_found]
+    if job is None:
+        return replace(plan, findings=tuple(findings))
+    code, code_found = _code(job, request.working_dir, storage)
+    http = request.find_cluster(job)
+    resources = ask_cluster(job, http) if http else this_machine(job)
+    findings += [*code_found, *resource_findings(job, resources)]
+    findings += far_storage_findings(storage, resources)
+    findings += source_findings(job, code)
+    return replace(
+        plan,
+        findings=tuple(findings),
+        code=code,
+        resources=resources,
+        derived=derive(job),
+        warnings=tuple(resource_warnings(resources)),
+    )
+
+
+def derive(job: Job) -> dict[str, Any]:
+    """Every value that follows from the settings, printed once so that nobody has to guess it."""
+    cluster = job.cluster
+    return {
+        "world": cluster.num_workers,
+        "worlds_allowed": [cluster.least_workers, cluster.num_workers],
+        "cpus": cluster.num_workers * cluster.cpus_per_worker,
+        "gpus": cluster.num_workers * cluster.gpus_per_worker,
+        "backend": "nccl" if cluster.gpus_per_worker else "gloo",
+    }
+
+
+def _code(job: Job, working_dir: Path, storage: Storage | None) -> tuple[CodeTree, list[Finding]]:
+    """Runs that are kept inside of the working directory do not travel with the code."""
+    inside = [storage.path()] if isinstance(storage, LocalStorage) else []
+    return read_tree(working_dir, job.code, leave_out=inside)
+
+
+def check_storage(uri: str) -> tuple[Storage | None, list[Finding]]:
+    try:
+        storage = open_storage(uri)
+        storage.list()
+    except StorageError as err:
+        return None, [_about_storage(uri, err.message)]
+    if not isinstance(storage, LocalStorage):
+        return storage, []
+    folder = storage.path()
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        return None, [_about_storage(uri, f"cannot be made: {folder} is not a folder.")]
+    if problem := open_storage(folder).check_writable():
+        return None, [_about_storage(uri, f"cannot be used: {problem}")]
+    return storage, []
+
+
+def far_storage_findings(storage: Storage | None, resources: Resources) -> list[Finding]:
+    if not isinstance(storage, LocalStorage) or resources.is_this_machine or storage.is_shared():
+        return []
+    return [
+        _about_storage(
+            storage.uri,
+            f"is a disk of this machine; the nodes of {resources.place} cannot see it.",
+            "a folder that every node mounts, or an object store: --storage s3://…",
+        )
+    ]
+
+
+def _about_storage(uri: str, rule: str, try_: str = "") -> Finding:
+    return Finding(key="--storage", found=f" {uri}", rule=rule, try_=try_)

@@ -1,0 +1,21 @@
+"""From a run's own URI to its folder: how a driver and a worker find the run that they belong to."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from orchestrator.errors import NotFoundError, RequestError
+from orchestrator.runs import ids
+from orchestrator.runs.folder import RunFolder
+from orchestrator.runs.storage import open_storage
+
+
+def open_run(uri: str) -> RunFolder:
+    split = urlsplit(uri)
+    parent, _, run_id = split.path.rstrip("/").rpartition("/")
+    if not ids.is_id(run_id):
+        raise RequestError(f"{uri} is not a run's folder: {run_id!r} is not a run's id.")
+    run = RunFolder(open_storage(split._replace(path=parent or "/").geturl()), run_id)
+    if not run.exists():
+        raise NotFoundError(f"There is no run at {uri} (no job.yaml), as seen from this node.")
+    return run
