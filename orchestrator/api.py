@@ -1,10 +1,10 @@
 """What notebooks, scripts and the command line use: an Orchestrator over a storage, and its Runs.
 
-    orchestrator = Orchestrator(storage="./runs")
-    plan = orchestrator.plan("probe", ["cluster.num_workers=2"])
-    run = orchestrator.submit(plan)
-    run.wait()
-    run.metrics()
+orchestrator = Orchestrator(storage="./runs")
+plan = orchestrator.plan("probe", ["cluster.num_workers=2"])
+run = orchestrator.submit(plan)
+run.wait()
+run.metrics()
 """
 
 from __future__ import annotations
@@ -108,11 +108,13 @@ class Orchestrator:
         checkpoint: int | None = None,
         place: Place | None = None,
     ) -> Plan:
-        """The plan of a new run: the parent's job with overrides on top, from a checkpoint of it."""
+        """The plan of a new run: the parent's job with overrides on top, from one of its steps."""
         steps = parent.folder.checkpoint_steps()
         if checkpoint is not None and checkpoint not in steps:
             known = f"it has {', '.join(map(str, steps))}" if steps else "it has none"
-            raise NotFoundError(f"{parent.id} has no whole checkpoint of step {checkpoint}; {known}.")
+            raise NotFoundError(
+                f"{parent.id} has no whole checkpoint of step {checkpoint}; {known}."
+            )
         job = parent.job()
         step = checkpoint if checkpoint is not None else (steps[-1] if steps else None)
         request = Request(
@@ -169,8 +171,8 @@ class Orchestrator:
         if local is None and required:
             raise ClusterError(
                 "There is no cluster to submit to: cluster.address is not set, no local one is up.",
-                hint="Start one with `orchestrator cluster up`, set cluster.address=http://head:8265, "
-                "or use `orchestrator run` to run here.",
+                hint="Start one with `orchestrator cluster up`, set "
+                "cluster.address=http://head:8265, or use `orchestrator run` to run here.",
             )
         return local.http() if local else None
 
@@ -202,7 +204,7 @@ class Run:
         if ending is None:
             return status
         status = self.folder.status()  # the driver may have told its end just now
-        if status.state.is_over:
+        if status.state.is_over and not status.is_lost:
             return status
         self.folder.note(ending.state, attempt=status.attempt, **ending.said(self.id))
         return self.folder.status()
@@ -300,7 +302,9 @@ class Run:
     def note(self, text: str) -> None:
         self.folder.note("noted", text=text)
 
-    def drive_here(self, attempt: int, *, say: Say = print, stop: StopSignal | None = None) -> Outcome:
+    def drive_here(
+        self, attempt: int, *, say: Say = print, stop: StopSignal | None = None
+    ) -> Outcome:
         """Be the driver of one attempt, in this process, on the run's own copy of the code."""
         self._record_submission(attempt, place=Place.HERE.value)
         with tempfile.TemporaryDirectory(prefix="orchestrator-code-") as scratch:
@@ -353,7 +357,9 @@ class Run:
         if findings:
             raise SettingsError([str(finding) for finding in findings])
         storage.write(layout.code_of_attempt(attempt), tree.zip())
-        self.folder.note("code_taken", attempt=attempt, fingerprint=tree.fingerprint, root=str(root))
+        self.folder.note(
+            "code_taken", attempt=attempt, fingerprint=tree.fingerprint, root=str(root)
+        )
 
     def _withdraw(self, status: Status) -> None:
         """A run that waits in the cluster's queue has no driver to ask."""

@@ -23,7 +23,9 @@ def draw_plan(plan: Plan) -> None:
         facts.add_row("asked", _amounts(plan.resources.asked))
         facts.add_row("there", _there(plan.resources))
     code = plan.code
-    facts.add_row("code", f"{len(code.files)} files, {format_bytes(code.size_bytes)}, {code.fingerprint}")
+    facts.add_row(
+        "code", f"{len(code.files)} files, {format_bytes(code.size_bytes)}, {code.fingerprint}"
+    )
     facts.add_row("git", _git(plan))
     facts.add_row("storage", plan.storage)
     if plan.parent:

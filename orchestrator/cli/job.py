@@ -1,4 +1,4 @@
-"""What every file of jobs/ calls: by hand it composes and runs here, from a driver it is an attempt."""
+"""What every file of jobs/ calls: by hand, compose and run here; for a driver, be an attempt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.cluster.place import Place
 
 
 def job_main(kind: str, body: str) -> None:
-    """`body` is `module:function`, imported only where it runs: by hand, this process needs no Ray."""
+    """`body` is `module:function`, imported only where it runs: by hand, no Ray is needed."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--run")
     parser.add_argument("--attempt", type=int)

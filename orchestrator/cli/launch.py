@@ -115,7 +115,9 @@ def fork(
     checkpoint: Annotated[
         int | None, typer.Option("--checkpoint", help="A step of the parent; else its newest.")
     ] = None,
-    submit: Annotated[bool, typer.Option("--submit", help="To the cluster instead of here.")] = False,
+    submit: Annotated[
+        bool, typer.Option("--submit", help="To the cluster instead of here.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Start a new run: another run's settings with overrides on top, from a checkpoint of it."""

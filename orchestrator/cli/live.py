@@ -76,7 +76,9 @@ class Live:
                 continue  # it will be there the next time
             if progress is None:
                 continue
-            figures = f"{progress.done:g}/{progress.total:g} {progress.unit}" if progress.total else ""
+            figures = (
+                f"{progress.done:g}/{progress.total:g} {progress.unit}" if progress.total else ""
+            )
             self._bar.update(
                 task,
                 description=f"{run.id}  {progress.stage}",

@@ -11,7 +11,6 @@ import sys
 import traceback
 from typing import Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -44,10 +43,18 @@ _HIDDEN = ("drive",)  # what a submitted run's driver is started with
 
 
 class Verbs(TyperGroup):
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    """Verbs are imported when they are typed; a verb's number becomes the exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        result = super().invoke(ctx)
+        if isinstance(result, int):
+            raise typer.Exit(result)
+        return result
+
+    def list_commands(self, ctx: Any) -> list[str]:
         return [verb for verb in VERBS if verb not in _HIDDEN]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(f"orchestrator.cli.{VERBS[cmd_name][0]}")
@@ -55,7 +62,7 @@ class Verbs(TyperGroup):
         command = group.get_command(ctx, cmd_name)
         return command if command is not None else group
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Verbs"):
             formatter.write_dl([(verb, VERBS[verb][1]) for verb in self.list_commands(ctx)])
 
@@ -76,12 +83,10 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def options(
-    debug: bool = typer.Option(False, "--debug", help="Show tracebacks."),
+    debug: bool = typer.Option(False, "--debug", help="Show tracebacks; works after a verb too."),
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True),
 ) -> None:
     """Train encoders on Ray clusters: plan, submit, follow, resume, compare."""
-    if debug:
-        os.environ["ORCHESTRATOR_DEBUG"] = "1"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -90,22 +95,18 @@ def main(argv: list[str] | None = None) -> None:
 
 def run(argv: list[str]) -> int:
     """The exit code. Mistakes are told on stderr, without a traceback unless --debug."""
+    if "--debug" in argv:
+        argv = [word for word in argv if word != "--debug"]
+        os.environ["ORCHESTRATOR_DEBUG"] = "1"
     try:
-        result: Any = typer.main.get_command(app).main(argv, "orchestrator", standalone_mode=False)
-        return result if isinstance(result, int) else 0
+        app(argv, prog_name="orchestrator")
     except OrchestratorError as err:
         if os.environ.get("ORCHESTRATOR_DEBUG"):
             traceback.print_exc()
         print(f"orchestrator: {err}", file=sys.stderr)
         return err.exit_code
-    except click.exceptions.Exit as err:
-        return err.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        print("orchestrator: interrupted", file=sys.stderr)
-        return 130
-    except click.ClickException as err:
-        err.show()
-        return 2
-    except BrokenPipeError:  # `orchestrator list | head`
-        sys.stdout = None
-        return 0
+    except SystemExit as err:  # how the command line says its exit code
+        return err.code if isinstance(err.code, int) else int(bool(err.code))
+    except BrokenPipeError:  # `orchestrator list | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

@@ -14,7 +14,8 @@ from rich.text import Text
 from orchestrator.runs.state import State, Status
 from orchestrator.settings.units import format_duration
 
-console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+# A pipe or a file has no width to wrap at.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 _COLOURS = {
     State.RUNNING: "green",

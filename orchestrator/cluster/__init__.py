@@ -1,1 +1,1 @@
-"""Ray: clusters, submissions, drivers, worker groups. The only layer beside tuning/ that knows it."""
+"""Ray: clusters, submissions, drivers, worker groups. Only tuning/ knows Ray beside it."""

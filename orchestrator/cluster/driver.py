@@ -1,5 +1,6 @@
-"""The driver: holds the run's lease, starts attempts as processes of their own, writes down how they
-end. It imports neither Ray nor torch, so a crash of either leaves somebody to tell the tale.
+"""The driver: holds the run's lease, starts attempts as processes, writes down how they end.
+
+It imports neither Ray nor torch, so a crash of either leaves somebody to tell the tale.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -67,15 +68,15 @@ def drive(task: Drive, stop: StopSignal | None = None) -> Outcome:
             watch.end()
         if watch.lost is not None:
             raise watch.lost
+        if outcome.state == "stopped" and stop.is_asked:
+            outcome = replace(outcome, reason=stop.reason)  # the attempt saw only a signal
         _tell_end(task, job, ledger, outcome)
     ledger.close()
     lease.release()
     return outcome
 
 
-def _attempt(
-    task: Drive, job: Job, ledger: Ledger, stop: StopSignal, watch: _Watch
-) -> Outcome:
+def _attempt(task: Drive, job: Job, ledger: Ledger, stop: StopSignal, watch: _Watch) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="orchestrator-ray-") as private:
         process = _spawn(task, job, Path(private))
         returncode = _until_end(process, task, job, ledger, stop, watch)
@@ -152,7 +153,7 @@ def _shield(environment: dict[str, str], private: Path) -> None:
 def _wait(
     process: subprocess.Popen[bytes], job: Job, ledger: Ledger, stop: StopSignal, watch: _Watch
 ) -> None:
-    """Until the attempt ends. A stop is passed on; after its grace, or a second one, it is ended."""
+    """Until the attempt ends. A stop is passed on; after its grace, or a second one, we leave."""
     deadline: float | None = None
     while process.poll() is None:
         if watch.lost is not None:

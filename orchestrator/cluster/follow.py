@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +34,8 @@ def http_for(address: str) -> RayHttp:
 
 
 def end_of_submission(status: Status) -> Ending | None:
-    """None while the run may live, when it is over, or when nobody can be asked."""
-    if status.state.is_over or status.place != Place.CLUSTER.value:
+    """None while the run may live, when its end was told, or when nobody can be asked."""
+    if (status.state.is_over and not status.is_lost) or status.place != Place.CLUSTER.value:
         return None
     if not status.address or not status.submission_id:
         return None
@@ -57,10 +58,19 @@ def judge(status: Status, job: JobFacts | None, logs: str) -> Ending | None:
         return None
     if job.status == "STOPPED":
         return Ending(state="stopped", reason="Stopped through Ray before its driver could say so.")
-    code = "" if job.exit_code is None else f" with exit code {job.exit_code}"
+    if status.is_lost:
+        return Ending(state="failed", reason=f"{status.reason} Ray saw it end{_how(job)}.")
     words = _last_words(logs or job.message)
-    reason = f"Ray says that the driver ended{code} without telling its end.{words}"
+    reason = f"Ray says that the driver ended{_how(job)} without telling its end.{words}"
     return Ending(state="failed", reason=reason)
+
+
+def _how(job: JobFacts) -> str:
+    if job.exit_code is None:
+        return ""
+    if job.exit_code < 0:
+        return f" by {signal.Signals(-job.exit_code).name}"
+    return f" with exit code {job.exit_code}"
 
 
 def _last_words(text: str) -> str:

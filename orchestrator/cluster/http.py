@@ -69,13 +69,12 @@ class RayHttp:
                 if name in ("CPU", "GPU", "memory"):
                     totals[name] = totals.get(name, 0.0) + amount
         status = self._get("/api/cluster_status")["data"]
-        report = (status.get("clusterStatus") or {}).get("autoscalerReport") or {}
         return ClusterFacts(
             ray_version=self.version(),
             nodes=len(nodes),
             resources=totals,
             is_this_machine={node["node_ip"] for node in nodes} <= _own_addresses(),
-            can_grow=bool(status.get("autoscalingStatus")) or bool(report),
+            can_grow=_has_autoscaler(status),
         )
 
     def upload(self, name: str, data: bytes) -> bool:
@@ -160,7 +159,9 @@ class RayHttp:
 
     def _unauthorized(self, code: int) -> ClusterError:
         if code == 401 and not self._token:
-            return ClusterError(f"{self.address} asks for a token and none was found.", hint=TOKEN_HINT)
+            return ClusterError(
+                f"{self.address} asks for a token and none was found.", hint=TOKEN_HINT
+            )
         return ClusterError(f"{self.address} refuses the token that was found.", hint=TOKEN_HINT)
 
     def _unreachable(self, err: Exception) -> tuple[str]:
@@ -177,6 +178,15 @@ class RayHttp:
             f"No Ray cluster at {self.address}: {said}. "
             "Check cluster.address, or start a local one with `orchestrator cluster up`.",
         )
+
+
+def _has_autoscaler(status: dict[str, Any]) -> bool:
+    """A cluster that nobody scales reports too, but only mirrors its nodes: `node_<id>` types."""
+    report = (status.get("clusterStatus") or {}).get("autoscalerReport")
+    if not report:
+        return bool(status.get("autoscalingError"))
+    types: dict[str, str] = report.get("nodeTypeMapping") or {}
+    return not types or any(kind != f"node_{node}" for node, kind in types.items())
 
 
 def _own_addresses() -> set[str]:

@@ -54,7 +54,10 @@ class LocalCluster:
         found: dict[int, psutil.Process] = {}
         for process in psutil.process_iter():
             try:
-                if os.getsid(process.pid) == self.pid and process.create_time() >= self.pid_started - 1:
+                if (
+                    os.getsid(process.pid) == self.pid
+                    and process.create_time() >= self.pid_started - 1
+                ):
                     found[process.pid] = process
                     found.update({child.pid: child for child in process.children(recursive=True)})
             except (psutil.Error, OSError):

@@ -80,7 +80,7 @@ def measure_clock(bench: Bench) -> dict[str, float]:
 
 
 def measure_allreduce(bench: Bench) -> dict[str, float]:
-    """Latency and bus bandwidth (bytes that cross a link, 2(n-1)/n of the message) for each size."""
+    """Latency and bus bandwidth (2(n-1)/n of the message crosses a link) for each size."""
     values: dict[str, float] = {}
     world = bench.worker.world
     for size in bench.probe.message_bytes:
@@ -154,7 +154,9 @@ def _round_trip(worker: Worker, peer: int) -> tuple[float, float]:
         distributed.send(stamp, dst=peer, group=worker.control)
         distributed.recv(stamp, src=peer, group=worker.control)
         back = time.time()
-        result = torch.tensor([back - sent, float(stamp[0]) - (sent + back) / 2], dtype=torch.float64)
+        result = torch.tensor(
+            [back - sent, float(stamp[0]) - (sent + back) / 2], dtype=torch.float64
+        )
         distributed.send(result, dst=peer, group=worker.control)
         return float(result[0]), float(result[1])
     if worker.rank == peer:

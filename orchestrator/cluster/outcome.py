@@ -1,4 +1,4 @@
-"""How an attempt ended, why, and whose move it is. Decided from plain facts; nothing is done here."""
+"""How an attempt ended, why, and whose move it is. Decided from plain facts."""
 
 from __future__ import annotations
 

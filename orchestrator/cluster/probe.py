@@ -67,7 +67,9 @@ def draw(rows: list[dict[str, Any]]) -> str:
     for name in rows[0]["values"]:
         cells = [f"{row['values'][name]:,.3g}" for row in shown]
         table.add_row(name, *cells)
-    console = Console(file=io.StringIO(), width=min(200, 34 + 14 * len(shown)), force_terminal=False)
+    console = Console(
+        file=io.StringIO(), width=min(200, 34 + 14 * len(shown)), force_terminal=False
+    )
     console.print(table)
     assert isinstance(console.file, io.StringIO)
     more = f"\n… and {len(rows) - 12} more ranks; all are in events/." if len(rows) > 12 else ""

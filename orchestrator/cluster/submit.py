@@ -9,6 +9,8 @@ from typing import Any
 from orchestrator.cluster.http import RayHttp
 from orchestrator.runs.folder import RunFolder
 
+DRIVE = "orchestrator drive"
+
 
 def submission_id(run_id: str, attempt: int) -> str:
     """The same run and attempt always get the same one, so that Ray refuses a second copy."""
@@ -23,7 +25,7 @@ def submit_driver(http: RayHttp, run: RunFolder, attempt: int, stop_grace_s: flo
     request: dict[str, Any] = {
         "submission_id": submission_id(run.id, attempt),
         # `exec`: the signals of a stop reach the driver, not a shell around it.
-        "entrypoint": f"exec python -m orchestrator drive {shlex.quote(run.uri)} --attempt {attempt}",
+        "entrypoint": f"exec python -m {DRIVE} {shlex.quote(run.uri)} --attempt {attempt}",
         "runtime_env": {
             "working_dir": f"gcs://{package}",
             "env_vars": {

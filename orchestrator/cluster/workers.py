@@ -34,10 +34,7 @@ from orchestrator.settings.extensions import import_extensions
 from orchestrator.settings.job import Job
 from orchestrator.settings.kinds import fingerprint
 
-_DESK_TRIES = 3
 
-
-@ray.remote(num_cpus=0)
 class Desk:
     """Where the driver's side and the ranks leave word for each other."""
 
@@ -101,7 +98,7 @@ def run_workers(attempt: Attempt, function: Callable[[Worker], Any]) -> list[Any
     """`function` on every rank; its values by rank. Raises one error for all ranks that failed."""
     check_satisfiable(attempt.job)
     cluster = attempt.job.cluster
-    desk = Desk.remote()
+    desk: Any = ray.remote(num_cpus=0)(Desk).remote()  # an actor's handle: ask with .remote()
     config = {
         "uri": attempt.run.uri,
         "attempt": attempt.number,
@@ -126,7 +123,14 @@ def run_workers(attempt: Attempt, function: Callable[[Worker], Any]) -> list[Any
                 use_gpu=cluster.gpus_per_worker > 0,
                 resources_per_worker=worker_resources(attempt.job),
             ),
-            run_config=ray.train.RunConfig(name=attempt.run.id, storage_path=scratch),
+            run_config=ray.train.RunConfig(
+                name=attempt.run.id,
+                storage_path=scratch,
+                # One attempt is one fit: whether to try again is the driver's to say.
+                failure_config=ray.train.FailureConfig(
+                    max_failures=0, controller_failure_limit=0, max_preemption_failures=0
+                ),
+            ),
         )
         try:
             trainer.fit()
@@ -134,8 +138,8 @@ def run_workers(attempt: Attempt, function: Callable[[Worker], Any]) -> list[Any
             raise _told_once(err) from err
     if attempt.stop.is_asked:
         raise RunStopped(attempt.stop.reason)
-    values: dict[int, Any] = ray.get(desk.values.remote())
-    return [values[rank] for rank in range(cluster.num_workers)]
+    by_rank: dict[int, Any] = ray.get(desk.values.remote())
+    return [by_rank[rank] for rank in range(cluster.num_workers)]
 
 
 def worker_resources(job: Job) -> dict[str, float]:
@@ -151,7 +155,7 @@ def worker_resources(job: Job) -> dict[str, float]:
 
 def check_satisfiable(job: Job) -> None:
     """Ray Train would wait for ever for what no node has."""
-    has = ray.cluster_resources()
+    has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     for name, amount in worker_resources(job).items():
         wanted = amount * job.cluster.num_workers
         if wanted > has.get(name, 0.0):
@@ -284,14 +288,19 @@ def _original(failure: Exception) -> BaseException:
     """The exception that the rank's code raised, below Ray's wrappers."""
     inner: BaseException = failure
     while True:
-        below = getattr(inner, "cause", None) or getattr(inner, "_base_exc", None) or inner.__cause__
+        below = (
+            getattr(inner, "cause", None) or getattr(inner, "_base_exc", None) or inner.__cause__
+        )
         if not isinstance(below, BaseException) or below is inner:
             return inner
         inner = below
 
 
 def _is_death(failure: BaseException) -> bool:
-    return isinstance(failure, ray.exceptions.RayError) or "WorkerHealthCheck" in type(failure).__name__
+    return (
+        isinstance(failure, ray.exceptions.RayError)
+        or "WorkerHealthCheck" in type(failure).__name__
+    )
 
 
 def _described(failure: BaseException) -> str:

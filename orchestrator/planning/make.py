@@ -24,7 +24,6 @@ from orchestrator.settings.finding import Finding
 from orchestrator.settings.job import Job
 from orchestrator.settings.load import change, load
 
-
 FindCluster = Callable[[Job], RayHttp | None]
 
 

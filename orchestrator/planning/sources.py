@@ -1,4 +1,4 @@
-"""The user's Python files that a run would execute: do they compile? Asked before anything starts."""
+"""The user's Python files that a run would execute: do they compile?"""
 
 from __future__ import annotations
 

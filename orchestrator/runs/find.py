@@ -1,4 +1,4 @@
-"""From a run's own URI to its folder: how a driver and a worker find the run that they belong to."""
+"""From a run's own URI to its folder: how a driver and a worker find the run they belong to."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs import layout
-from orchestrator.runs.ledger import Event, Ledger, read_events
 from orchestrator.runs.lease import read_holder
+from orchestrator.runs.ledger import Event, Ledger, read_events
 from orchestrator.runs.plan import Fingerprint, Plan
 from orchestrator.runs.state import Status, derive
 from orchestrator.runs.storage import Storage

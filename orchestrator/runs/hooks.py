@@ -1,4 +1,4 @@
-"""Tell somebody that a run ended: a command, a webhook. What goes wrong here never hurts the run."""
+"""Tell somebody that a run ended: a command, a webhook. What fails here never hurts the run."""
 
 from __future__ import annotations
 

@@ -35,9 +35,7 @@ class SegmentName:
         match = _NAME.fullmatch(name)
         if match is None:
             return None
-        return cls(
-            attempt=int(match[1]), writer=match[2], segment=int(match[3]), suffix=match[4]
-        )
+        return cls(attempt=int(match[1]), writer=match[2], segment=int(match[3]), suffix=match[4])
 
 
 class StreamWriter:

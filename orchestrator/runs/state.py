@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from orchestrator.runs.ledger import Event
 from orchestrator.runs.lease import Holder
+from orchestrator.runs.ledger import Event
 
 
 class State(StrEnum):
@@ -56,7 +56,7 @@ class Status:
     driver: str | None = None
     tags: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    fields: dict[str, Any] = field(default_factory=dict)
+    is_lost: bool = False  # failed without a word: judged from the lease alone
 
 
 def derive(events: Sequence[Event], holder: Holder | None, *, now: float | None = None) -> Status:
@@ -72,6 +72,7 @@ def derive(events: Sequence[Event], holder: Holder | None, *, now: float | None 
     return replace(
         status,
         state=State.FAILED,
+        is_lost=True,
         reason=f"The {why_dead}{how}; it did not say goodbye, so it was killed or its node died.",
         blame="cluster",
         hint="orchestrator resume RUN",

@@ -49,6 +49,21 @@ def check(value: object, *, at: str = "") -> list[Finding]:
     return findings
 
 
+def check_parts(cls: type, plain: object, *, at: str = "") -> list[Finding]:
+    """`check` where the whole could not be built: of each noun below it that could."""
+    findings: list[Finding] = []
+    if not isinstance(plain, Mapping):
+        return findings
+    for name, kind in field_types(cls).items():
+        dotted = join(at, _key(name))
+        for noun in _options(kind):
+            if _key(name) in plain and isinstance(noun, type) and dataclasses.is_dataclass(noun):
+                below = plain[_key(name)]
+                part, _ = build(noun, below)
+                findings += check(part, at=dotted) if part else check_parts(noun, below, at=dotted)
+    return findings
+
+
 def to_plain(value: object) -> Any:
     """Dataclasses, tuples and enums as mappings, lists and scalars: what YAML and JSON can hold."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -166,7 +181,9 @@ def _value(kind: Any, plain: Any, at: str, bounds: Bounds, findings: list[Findin
     return _wrong(at, plain, rule, "", findings) if rule else value
 
 
-def _union(options: tuple[Any, ...], plain: Any, at: str, bounds: Bounds, out: list[Finding]) -> Any:
+def _union(
+    options: tuple[Any, ...], plain: Any, at: str, bounds: Bounds, out: list[Finding]
+) -> Any:
     if plain is None and type(None) in options:
         return None
     attempts: list[list[Finding]] = []
@@ -203,7 +220,8 @@ def _scalar(kind: Any, plain: Any, at: str, findings: list[Finding]) -> Any:
     if kind is Any:
         return plain
     if get_origin(kind) is Annotated:
-        return _number(*get_args(kind)[:2], plain, at, findings)
+        number, unit = get_args(kind)[:2]
+        return _number(number, unit, plain, at, findings)
     if kind in (int, float):
         return _number(kind, Unit.COUNT, plain, at, findings)
     if isinstance(kind, type) and issubclass(kind, Enum):

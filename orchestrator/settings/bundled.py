@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def bundled(name: str) -> Path:
-    """`conf` or `jobs` as it came with the package: inside an installed one, beside a checkout's."""
+    """`conf` or `jobs` as it came with the package: inside an installed one, beside a checkout."""
     inside = PACKAGE / "_bundled" / name
     return inside if inside.is_dir() else PACKAGE.parent / name
 

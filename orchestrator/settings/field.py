@@ -36,6 +36,6 @@ class Bounds:
 def setting(
     doc: str, *, default: Any = MISSING, factory: Any = MISSING, bounds: Bounds | None = None
 ) -> Any:
-    """A dataclass field; `default` or `factory` may be left out for a setting that must be given."""
+    """A dataclass field; without `default` and `factory` it is a setting that must be given."""
     metadata = {"doc": doc, "bounds": bounds or Bounds()}
     return dataclasses.field(default=default, default_factory=factory, metadata=metadata)

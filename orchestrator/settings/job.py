@@ -12,7 +12,7 @@ from orchestrator.settings.notify import Notify
 
 NAME = Bounds(
     pattern=r"[a-z0-9][a-z0-9-]{0,39}",
-    pattern_said="lower-case letters, digits and dashes, at most 40, starting with a letter or digit",
+    pattern_said="lower-case letters, digits and dashes, at most 40, not starting with a dash",
 )
 TAG = Bounds(
     pattern=r"[A-Za-z0-9][\w.:+-]{0,63}",

@@ -55,7 +55,10 @@ def thaw(text: str, *, source: str = "job.yaml") -> Job:
             f"{source} has schema {found}; this version reads {SCHEMA}.",
             hint="Open it with the version of orchestrator that wrote it (see lineage.json).",
         )
-    job, findings = build(kind_class(str(document.get("kind"))), document.get("settings"))
+    kind = str(document.get("kind"))
+    if kind not in KINDS:
+        raise RequestError(f"{source} is of kind {kind}; this version knows {', '.join(KINDS)}.")
+    job, findings = build(KINDS[kind], document.get("settings"))
     if job is None:
         raise SettingsError([f"{source}: {finding}" for finding in findings])
     return job

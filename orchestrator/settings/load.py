@@ -6,7 +6,8 @@ dataclasses. Hydra alone would stop at the first mistake and cannot type unions 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from orchestrator.settings.build import build, check, flatten, schema_keys, to_plain
+from orchestrator.settings.build import build, check, check_parts, flatten, schema_keys, to_plain
 from orchestrator.settings.bundled import bundled, places
 from orchestrator.settings.extensions import check_extensions
 from orchestrator.settings.finding import Finding, did_you_mean
@@ -30,7 +31,7 @@ from orchestrator.settings.kinds import kind_class
 from orchestrator.settings.secrets import secret_values
 
 
-class _UserConfFirst(SearchPathPlugin):  # type: ignore[misc]
+class _UserConfFirst(SearchPathPlugin):
     """Hydra looks in ./conf of the working directory before it looks in ours."""
 
     folders: tuple[Path, ...] = ()
@@ -56,34 +57,37 @@ def load(
         return None, findings
     findings += check_extensions(_modules(plain), working_dir)
     job, built = build(cls, plain)
-    built += check(job) if job else []
+    built += check(job) if job else check_parts(cls, plain)
     seen = {finding.key for finding in findings}
     findings += [finding for finding in built if finding.key not in seen]
     findings += _secrets_in(plain)
     return (None if findings else job), findings
 
 
-def change(job: Job, overrides: Sequence[str], *, working_dir: Path) -> tuple[Job | None, list[Finding]]:
+def change(
+    job: Job, overrides: Sequence[str], *, working_dir: Path
+) -> tuple[Job | None, list[Finding]]:
     """A frozen job with overrides on top: what `fork` runs. A group choice replaces that node."""
     groups = group_choices(working_dir)
     texts, findings = check_overrides(overrides, type(job), groups)
-    if findings:
-        return None, findings
-    config = OmegaConf.create(to_plain(job))
+    config = OmegaConf.create(_literal(to_plain(job)))
     for text in texts:
         override = _parse(text)
         assert isinstance(override, Override)
         key = override.key_or_group
         if _is_choice(override, groups):
-            plain, found = _compose(job.kind, [text], working_dir)
+            chosen, found = _compose(job.kind, [text], working_dir)
             findings += found
-            OmegaConf.update(config, key, (plain or {}).get(key), merge=False)
+            OmegaConf.update(config, key, _literal((chosen or {}).get(key, {})), merge=False)
         else:
             OmegaConf.update(config, key, override.value(), force_add=True)
-    plain = OmegaConf.to_container(config, resolve=True)
+    plain, unresolved = _resolve(config, "the overrides")
+    if plain is None:
+        return None, findings + unresolved
     findings += check_extensions(_modules(plain), working_dir)
     changed, built = build(type(job), plain)
-    findings += built + (check(changed) if changed else []) + _secrets_in(plain)
+    findings += built + (check(changed) if changed else check_parts(type(job), plain))
+    findings += _secrets_in(plain)
     return (None if findings else changed), findings
 
 
@@ -112,8 +116,9 @@ def check_overrides(
         if finding is not None:
             findings.append(finding)
         elif isinstance(override, Override):
-            bare = text.lstrip("+")
-            texts.append(bare if _is_choice(override, groups) else f"++{bare}")
+            # A choice in a group that the primary config leaves open needs the + that was typed.
+            is_choice = _is_choice(override, groups)
+            texts.append(text if is_choice else f"++{text.lstrip('+')}")
     return texts, findings
 
 
@@ -128,6 +133,17 @@ def _parse(text: str) -> Override | Finding:
             rule=f"cannot be read as key=value: {reason}.",
             try_="key=value; quote values with spaces or brackets: 'note=\"two words\"'.",
         )
+
+
+def _literal(plain: Any) -> Any:
+    """Text that OmegaConf gives back as it is, where a frozen job holds what looks like `${…}`."""
+    if isinstance(plain, dict):
+        return {key: _literal(value) for key, value in plain.items()}
+    if isinstance(plain, list):
+        return [_literal(value) for value in plain]
+    if isinstance(plain, str):
+        return re.sub(r"(\\*)\$\{", r"\1\1\\${", plain)
+    return plain
 
 
 def _is_choice(override: Override, groups: dict[str, set[str]]) -> bool:
@@ -149,13 +165,13 @@ def _check(
             rule="gives several values; a job takes one.",
             try_=f"{key}=[…] for a list, or one command for each value.",
         )
-    if _is_choice(override, groups):
-        choice = override.value()
-        if choice in groups[key]:
+    if key in groups and not isinstance(override.value(), dict):
+        choice = str(override.value())
+        if _is_choice(override, groups) and choice in groups[key]:
             return None
         return Finding(
             key=key,
-            found=f"={choice}",
+            found=f"={text.partition('=')[2]}",
             rule=f"is not a file of conf/{key}/.",
             try_=did_you_mean(choice, groups[key]),
         )
@@ -170,8 +186,9 @@ def _check(
 
 def _inside_mapping(key: str, keys: dict[str, Any]) -> bool:
     """Keys below a setting that is itself a mapping are free."""
-    parent, _, _ = key.rpartition(".")
-    return bool(parent) and str(keys.get(parent, "")).startswith(("dict[", "typing.Any"))
+    parts = key.split(".")
+    above = (".".join(parts[:length]) for length in range(1, len(parts)))
+    return any(str(keys.get(name, "")).startswith(("dict[", "typing.Any")) for name in above)
 
 
 def _compose(
@@ -181,12 +198,24 @@ def _compose(
     try:
         with initialize_config_dir(config_dir=str(bundled("conf")), version_base="1.3"):
             config = compose(kind, overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError) as err:
+        # The last two: a file that is no UTF-8, or whose content is no mapping.
+        return None, [_not_composed(f"conf/{kind}.yaml", err)]
+    return _resolve(config, f"conf/{kind}.yaml")
+
+
+def _resolve(config: DictConfig, source: str) -> tuple[dict[str, Any] | None, list[Finding]]:
+    try:
         plain = OmegaConf.to_container(config, resolve=True)
-    except (HydraException, OmegaConfBaseException, YAMLError) as err:
-        reason = " ".join(str(err).split("Config search path")[0].split())
-        return None, [Finding(key="", found=f"conf/{kind}.yaml", rule=f"does not compose: {reason}.")]
+    except OmegaConfBaseException as err:
+        return None, [_not_composed(source, err)]
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}, []
+
+
+def _not_composed(source: str, err: Exception) -> Finding:
+    reason = " ".join(str(err).split("Config search path")[0].split())
+    return Finding(key="", found=source, rule=f"does not compose: {reason}.")
 
 
 def _modules(plain: Any) -> list[str]:
@@ -202,12 +231,22 @@ def _secrets_in(plain: Any) -> list[Finding]:
         Finding(
             key=key,
             found="",
-            rule=f"holds the value of the environment variable {name}; job.yaml is no place for it.",
+            rule=f"holds the value of the environment variable {name}; job.yaml is not secret.",
             try_="setting that variable on the cluster's nodes, or naming a file that holds it.",
         )
         for key, value in flatten(plain).items()
         for name, secret in secrets.items()
-        if secret in str(value)
+        if any(secret in text for text in _texts(value))
     ]
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """Item by item: a list written out as a whole would escape what it holds."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from (str(key), *_texts(item))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    else:
+        yield str(value)

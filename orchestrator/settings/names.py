@@ -23,7 +23,9 @@ class Table(Generic[T]):
 
     def register(self, name: str, thing: T) -> None:
         if name in self._entries and self._entries[name] is not thing:
-            raise RequestError(f"There is already a {self.noun} called {name}; choose another name.")
+            raise RequestError(
+                f"There is already a {self.noun} called {name}; choose another name."
+            )
         self._entries[name] = thing
 
     def __contains__(self, name: object) -> bool:
@@ -41,4 +43,4 @@ class Table(Generic[T]):
             module, _, attribute = entry.partition(":")
             entry = cast(T, getattr(importlib.import_module(module), attribute))
             self._entries[name] = entry
-        return cast(T, entry)
+        return entry

@@ -13,9 +13,7 @@ from collections.abc import Mapping
 _NAME = re.compile(
     r"(?i)(key|token|secret|passw|passphrase|credential|auth(?!ors?(_|$))|dsn|webhook)"
 )
-_NOT_A_SECRET = re.compile(
-    r"(?i)(_path|_file|_dir|_sock|_mode|_home|(?<!webhook)_url|_endpoint)$"
-)
+_NOT_A_SECRET = re.compile(r"(?i)(_path|_file|_dir|_sock|_mode|_home|(?<!webhook)_url|_endpoint)$")
 MASK = "«secret»"
 
 

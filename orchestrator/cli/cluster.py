@@ -1,0 +1,88 @@
+"""cluster up, down, status: a persistent Ray on this machine, for `submit`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.given import Json
+from orchestrator.cli.screen import ago, console, footer, show_json
+from orchestrator.cluster import local
+from orchestrator.errors import ClusterError, NotFoundError
+from orchestrator.settings.units import format_bytes
+
+app = typer.Typer()
+verbs = typer.Typer(help="A persistent Ray on this machine, for `submit`.", no_args_is_help=True)
+app.add_typer(verbs, name="cluster")
+
+
+@verbs.command()
+def up(
+    port: Annotated[int | None, typer.Option(help="The dashboard's; else 8265 if free.")] = None,
+    num_cpus: Annotated[int | None, typer.Option(help="CPUs to offer; else all.")] = None,
+) -> int:
+    """Start it: dashboard on loopback, token authentication on."""
+    if existing := local.find_local():
+        console.print(f"It is up already: [bold]{existing.address}[/], process {existing.pid}.")
+        footer("orchestrator cluster status", "orchestrator cluster down")
+        return 0
+    cluster = local.up(port=port, num_cpus=num_cpus, say=console.print)
+    console.print(f"Up: [bold]{cluster.address}[/], process {cluster.pid}, log {cluster.log}")
+    console.print(f"Its token is in {cluster.token_file} (mode 600); this command line finds it.")
+    footer(
+        "orchestrator submit probe",
+        "orchestrator cluster status",
+        "orchestrator cluster down",
+        f"RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH={cluster.token_file} "
+        f"ray job list --address {cluster.address}",
+    )
+    return 0
+
+
+@verbs.command()
+def down() -> int:
+    """End it: the processes that `up` started, and no others."""
+    cluster = local.find_local()
+    if cluster is None:
+        console.print("No local cluster is up.")
+        return 0
+    count = local.down(cluster)
+    console.print(f"Down: {cluster.address}, {count} processes ended.")
+    return 0
+
+
+@verbs.command()
+def status(as_json: Json = False) -> int:
+    """Is it up, and what does it have?"""
+    cluster = local.find_local()
+    if cluster is None:
+        if as_json:
+            show_json("cluster-status", up=False)
+            return 0
+        raise NotFoundError("No local cluster is up.", hint="orchestrator cluster up")
+    try:
+        facts = cluster.http().facts()
+    except ClusterError as err:
+        raise ClusterError(
+            f"The local cluster's process {cluster.pid} lives, but does not answer: {err.message}",
+            hint=f"Look into {cluster.log}, or `orchestrator cluster down` and up again.",
+        ) from err
+    if as_json:
+        show_json(
+            "cluster-status",
+            up=True,
+            address=cluster.address,
+            pid=cluster.pid,
+            ray_version=facts.ray_version,
+            nodes=facts.nodes,
+            resources=facts.resources,
+        )
+        return 0
+    has = facts.resources
+    console.print(
+        f"[bold]{cluster.address}[/]  Ray {facts.ray_version}, {facts.nodes} node, "
+        f"{has.get('CPU', 0):g} CPU, {has.get('GPU', 0):g} GPU, "
+        f"{format_bytes(has.get('memory', 0))}; up since {ago(cluster.started)}"
+    )
+    return 0

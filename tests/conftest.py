@@ -1,0 +1,101 @@
+"""Places to write to: every law about the storage holds on a local disk and on an object store."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from moto.server import ThreadedMotoServer
+from pyarrow import fs
+
+from orchestrator.runs.storage import LocalStorage, Storage, open_storage
+
+# A slow machine is no failure, and a fixture that only names a place may serve many examples.
+settings.register_profile(
+    "here", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("here")
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """A real S3 server on a free loopback port, with credentials that are none."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield "{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def s3_uri(s3_endpoint: str) -> str:
+    """A folder that is not there yet, in a bucket of its own."""
+    bucket = f"bucket-{next(_numbers)}"
+    client = fs.S3FileSystem(
+        endpoint_override=s3_endpoint, scheme="http", region="us-east-1", allow_bucket_creation=True
+    )
+    client.create_dir(bucket)
+    return f"s3://{bucket}/team%20a/runs?endpoint_override=http://{s3_endpoint}&region=us-east-1"
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> LocalStorage:
+    storage = open_storage(tmp_path / "team a" / "runs")
+    assert isinstance(storage, LocalStorage)
+    return storage
+
+
+@pytest.fixture(params=["local", "s3"])
+def storage(request: pytest.FixtureRequest) -> Storage:
+    if request.param == "local":
+        return request.getfixturevalue("local")
+    return open_storage(request.getfixturevalue("s3_uri"))
+
+
+class Disks:
+    """Small file systems to fill up or to make read-only; unmounted when the test ends."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._mounted: list[Path] = []
+
+    def mount(self, options: str) -> Path:
+        point = self._root / f"disk{len(self._mounted)}"
+        point.mkdir()
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(point)],
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            pytest.skip(f"needs to mount a tmpfs: {done.stderr.strip()}")
+        self._mounted.append(point)
+        return point
+
+    def make_read_only(self, point: Path) -> None:
+        subprocess.run(["mount", "-o", "remount,ro", str(point)], check=True)
+
+    def unmount_all(self) -> None:
+        for point in self._mounted:
+            subprocess.run(["umount", str(point)], check=True)
+
+
+@pytest.fixture
+def disks(tmp_path: Path) -> Iterator[Disks]:
+    if os.name != "posix" or not Path("/proc/mounts").exists():
+        pytest.skip("needs Linux mounts")
+    made = Disks(tmp_path)
+    yield made
+    made.unmount_all()
