@@ -14,7 +14,10 @@ from hypothesis import HealthCheck, settings
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
+from orchestrator.runs.code import read_tree
+from orchestrator.runs.plan import Plan
 from orchestrator.runs.storage import LocalStorage, Storage, open_storage
+from orchestrator.settings.probe import ProbeJob
 
 # A slow machine is no failure, and a fixture that only names a place may serve many examples.
 settings.register_profile(
@@ -99,3 +102,23 @@ def disks(tmp_path: Path) -> Iterator[Disks]:
     made = Disks(tmp_path)
     yield made
     made.unmount_all()
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    """A job, a little working directory and where they come from: all that a run is made of."""
+    root = tmp_path / "project"
+    (root / "package").mkdir(parents=True)
+    (root / "package" / "model.py").write_text("LAYERS = 2\n")
+    (root / "notes.txt").write_text("hello\n")
+    job = ProbeJob(name="tiny", tags=("first",))
+    tree, findings = read_tree(root, job.code)
+    assert findings == []
+    return Plan(
+        kind=job.kind,
+        job=job,
+        overrides=("name=tiny", "tags=[first]"),
+        storage="anywhere",
+        code=tree,
+        lineage={"user": "ada", "packages": {"numpy": "2.2"}},
+    )

@@ -45,7 +45,7 @@ def run_attempt(uri: str, number: int, place: Place, body: Body) -> Outcome:
     run = open_run(uri)
     stop = StopSignal()
     ledger = Ledger(run.storage, attempt=number, writer="attempt")
-    _end_with_driver()
+    end_with_driver()
     try:
         job = run.job()
         import_extensions(job.extensions, Path.cwd())
@@ -87,7 +87,7 @@ def _connected(place: Place) -> Iterator[None]:
         ray.shutdown()
 
 
-def _end_with_driver() -> None:
+def end_with_driver() -> None:
     """The driver holds our stdin open; its end means that the driver is gone, however it went."""
 
     def watch() -> None:

@@ -68,7 +68,7 @@ def drive(task: Drive, stop: StopSignal | None = None) -> Outcome:
             watch.end()
         if watch.lost is not None:
             raise watch.lost
-        if outcome.state == "stopped" and stop.is_asked:
+        if outcome.state == "stopped" and stop.reason not in outcome.reason:
             outcome = replace(outcome, reason=stop.reason)  # the attempt saw only a signal
         _tell_end(task, job, ledger, outcome)
     ledger.close()
@@ -170,22 +170,25 @@ def _wait(
 
 def _end_session(process: subprocess.Popen[bytes]) -> None:
     """The attempt and all that it started: an embedded Ray's processes are in its session."""
-    left = []
-    for other in psutil.process_iter():
-        try:
-            if os.getsid(other.pid) == process.pid:
-                left.append(other)
-        except (OSError, psutil.Error):
-            continue
-    if process.returncode is not None:
-        # Ray's own processes need a moment to see that their head is gone.
-        _, left = psutil.wait_procs(left, timeout=3)
+    others = [other for other in psutil.process_iter() if _is_in_session(other, process.pid)]
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+    # Ray's own processes need a moment to see that their head is gone.
+    _, left = psutil.wait_procs(others, timeout=3)
     for other in left:
         other.kill()
     psutil.wait_procs(left, timeout=5)
-    process.wait()
     assert process.stdin is not None
     process.stdin.close()
+
+
+def _is_in_session(other: psutil.Process, leader: int) -> bool:
+    """The leader itself is left out: whoever else waits for it would take its exit code."""
+    try:
+        return other.pid != leader and os.getsid(other.pid) == leader
+    except OSError:
+        return False
 
 
 def _pump(output: IO[bytes], task: Drive) -> None:
@@ -194,13 +197,14 @@ def _pump(output: IO[bytes], task: Drive) -> None:
     log = StreamWriter(
         task.run.storage, layout.LOGS, attempt=task.attempt, writer="driver", suffix="log"
     )
-    for raw in output:
-        line = mask(plain(raw.decode(errors="replace").rstrip("\n")), hidden)
-        task.echo(line)
-        try:
-            log.append(line.encode())
-        except StorageError as err:  # the attempt must not block on a pipe that nobody empties
-            task.echo(f"orchestrator: this line is not in the run's log: {err.message}")
+    with output:
+        for raw in output:
+            line = mask(plain(raw.decode(errors="replace").rstrip("\n")), hidden)
+            task.echo(line)
+            try:
+                log.append(line.encode())
+            except StorageError as err:  # the attempt must not block on a pipe nobody empties
+                task.echo(f"orchestrator: this line is not in the run's log: {err.message}")
     try:
         log.close()
     except StorageError as err:

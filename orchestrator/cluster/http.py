@@ -55,9 +55,13 @@ class RayHttp:
         self._token = token if token is not None else find_token()
 
     def version(self) -> str:
-        return str(self._get("/api/version")["ray_version"])
+        plain = self._get("/api/version")
+        if not isinstance(plain, dict) or "ray_version" not in plain:
+            raise self._no_ray("no Ray version in its answer")
+        return str(plain["ray_version"])
 
     def facts(self) -> ClusterFacts:
+        version = self.version()  # first: it tells whether this is a Ray at all
         nodes = [
             node
             for node in self._get("/api/v0/nodes?limit=10000")["data"]["result"]["result"]
@@ -70,7 +74,7 @@ class RayHttp:
                     totals[name] = totals.get(name, 0.0) + amount
         status = self._get("/api/cluster_status")["data"]
         return ClusterFacts(
-            ray_version=self.version(),
+            ray_version=version,
             nodes=len(nodes),
             resources=totals,
             is_this_machine={node["node_ip"] for node in nodes} <= _own_addresses(),
@@ -132,10 +136,13 @@ class RayHttp:
                 raise ValueError(f"status {status}")
             return json.loads(body)
         except ValueError as err:
-            raise ClusterError(
-                f"{self.address} answers, but not as a Ray dashboard does ({err}).",
-                hint="cluster.address is the dashboard's URL, by default http://<head>:8265.",
-            ) from err
+            raise self._no_ray(str(err)) from err
+
+    def _no_ray(self, found: str) -> ClusterError:
+        return ClusterError(
+            f"{self.address} answers, but not as a Ray dashboard does ({found}).",
+            hint="cluster.address is the dashboard's URL, by default http://<head>:8265.",
+        )
 
     def _ask(
         self, method: str, path: str, *, data: bytes | None = None, timeout_s: float = _TIMEOUT_S

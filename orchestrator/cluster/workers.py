@@ -28,7 +28,7 @@ from orchestrator.runs.code import differing_files, unpacked_fingerprint
 from orchestrator.runs.find import open_run
 from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.lineage import package_versions
-from orchestrator.runs.plan import Fingerprint
+from orchestrator.runs.plan import Fingerprint, describe_differences
 from orchestrator.settings.build import to_plain
 from orchestrator.settings.extensions import import_extensions
 from orchestrator.settings.job import Job
@@ -229,7 +229,7 @@ def _worker_main(config: Mapping[str, Any]) -> None:
 def check_same(worker: Worker) -> None:
     """Every rank against the plan. The same error on every rank, naming each difference."""
     expected = worker.run.expected(worker.attempt)
-    found = worker.gather((worker.node, to_plain(_own_fingerprint(worker, expected))))
+    found = worker.gather((worker.node, to_plain(_own_fingerprint(worker))))
     told = describe_differences(
         expected, [(node, Fingerprint.from_plain(plain)) for node, plain in found]
     )
@@ -243,21 +243,7 @@ def check_same(worker: Worker) -> None:
         )
 
 
-def describe_differences(expected: Fingerprint, found: list[tuple[str, Fingerprint]]) -> list[str]:
-    """One line for each difference, with the ranks and nodes that have it."""
-    ranks: dict[str, list[int]] = {}
-    for rank, (_, mine) in enumerate(found):
-        for difference in expected.differences_from(mine):
-            ranks.setdefault(difference, []).append(rank)
-    lines = []
-    for difference, those in ranks.items():
-        nodes = sorted({found[rank][0] for rank in those})
-        who = "every rank" if len(those) == len(found) else f"rank {', '.join(map(str, those))}"
-        lines.append(f"{who} ({', '.join(nodes)}): {difference}")
-    return lines
-
-
-def _own_fingerprint(worker: Worker, expected: Fingerprint) -> Fingerprint:
+def _own_fingerprint(worker: Worker) -> Fingerprint:
     return Fingerprint(
         settings=fingerprint(worker.job),
         code=unpacked_fingerprint(Path.cwd()) or f"missing in {Path.cwd()}",

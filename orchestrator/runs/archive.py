@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from orchestrator.errors import RequestError
+from orchestrator.errors import NotFoundError, RequestError
 from orchestrator.runs import ids, layout
 from orchestrator.runs.folder import RunFolder
+from orchestrator.runs.lease import read_holder, refuse_if_alive
 from orchestrator.runs.state import State, Status
-from orchestrator.runs.storage import Storage
+from orchestrator.runs.storage import Entry, Storage
 
 KEEP = "keep"  # a run with this tag is never pruned
 _ABANDONED_AFTER_S = 3600.0
@@ -23,7 +24,8 @@ class Archive:
 
     def ids(self) -> list[str]:
         """Oldest first. A folder without job.yaml was never a run, or is half deleted."""
-        return [name for name in self._folders() if RunFolder(self.storage, name).exists()]
+        names = [name for name in self._folders() if RunFolder(self.storage, name).exists()]
+        return sorted(names, key=ids.when)
 
     def find(self, part: str) -> RunFolder:
         return RunFolder(self.storage, ids.choose(part, self.ids(), where=self.storage.uri))
@@ -31,7 +33,8 @@ class Archive:
     def statuses(self) -> list[tuple[RunFolder, Status]]:
         runs = [RunFolder(self.storage, run_id) for run_id in self.ids()]
         with ThreadPoolExecutor(max_workers=8) as pool:
-            return list(zip(runs, pool.map(RunFolder.status, runs), strict=True))
+            pairs = zip(runs, pool.map(_status, runs), strict=True)
+            return [(run, status) for run, status in pairs if status is not None]
 
     def delete(self, run: RunFolder) -> None:
         """job.yaml goes first: from then on there is no such run, whatever happens to the rest."""
@@ -41,21 +44,48 @@ class Archive:
                 f"{run.id} is {state}; only a run that is over can be deleted.",
                 hint=f"orchestrator stop {run.id}",
             )
+        # A state is judged by clocks that may differ, and nothing brings back what is deleted.
+        holder = read_holder(run.storage)
+        if holder is not None and not holder.released:
+            refuse_if_alive(run.storage, holder)
         run.storage.remove(layout.JOB)
         run.storage.remove("")
 
     def leftovers(self) -> list[str]:
         """Folders with a run's name and no job.yaml that nobody has touched for an hour."""
         old = time.time() - _ABANDONED_AFTER_S
-        entries = {entry.name: entry for entry in self.storage.list()}
         return [
-            name
-            for name in self._folders()
-            if not RunFolder(self.storage, name).exists() and entries[name].modified < old
+            entry.name
+            for entry in self.storage.list()
+            if entry.is_dir
+            and ids.is_id(entry.name)
+            and not RunFolder(self.storage, entry.name).exists()
+            and not self._is_touched_since(entry.name, entry, old)
         ]
 
+    def _is_touched_since(self, path: str, entry: Entry, moment: float) -> bool:
+        """Object stores know the time of files only, so it is theirs that counts."""
+        return entry.modified >= moment or (
+            entry.is_dir
+            and any(
+                self._is_touched_since(f"{path}/{below.name}", below, moment)
+                for below in self.storage.list(path)
+            )
+        )
+
     def _folders(self) -> list[str]:
-        return [e.name for e in self.storage.list() if e.is_dir and ids.is_id(e.name)]
+        names = [entry.name for entry in self.storage.list() if entry.is_dir]
+        return sorted(filter(ids.is_id, names), key=ids.when)
+
+
+def _status(run: RunFolder) -> Status | None:
+    """None for a run that somebody deletes while the others are listed."""
+    try:
+        return run.status()
+    except NotFoundError:
+        if run.exists():
+            raise
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +110,7 @@ class Candidate:
 
 def prunable(runs: Sequence[Candidate], policy: PrunePolicy, *, now: float) -> list[str]:
     """Ids that may go, oldest first. Kept: the newest, tagged ones, and parents of what is kept."""
-    ordered = sorted(runs, key=lambda run: run.id)
+    ordered = sorted(runs, key=lambda run: ids.when(run.id))
     newest = {run.id for run in ordered[-policy.keep_last :]} if policy.keep_last else set()
     going = {
         run.id
@@ -94,4 +124,4 @@ def prunable(runs: Sequence[Candidate], policy: PrunePolicy, *, now: float) -> l
     }
     while needed := {run.parent for run in ordered if run.id not in going} & going:
         going -= needed
-    return sorted(going)
+    return [run.id for run in ordered if run.id in going]

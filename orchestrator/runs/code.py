@@ -10,13 +10,16 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import translate
+from itertools import islice
 from pathlib import Path
 
+from orchestrator.errors import RequestError
 from orchestrator.settings.code import Code
 from orchestrator.settings.finding import Finding
 from orchestrator.settings.secrets import names_held_by, secret_values
@@ -24,10 +27,11 @@ from orchestrator.settings.units import format_bytes
 
 CONTENTS = ".orchestrator-code.json"  # inside the zip: path → sha256
 _MAX_FILES = 20_000
+SECRET_FILES = (".env", ".env.*", ".envrc", "*.pem", "id_rsa*", "id_ed25519*", ".netrc", ".pypirc")
 _NEVER = (
     *(".git", ".hg", ".venv", "venv", "__pycache__", "node_modules", "*.egg-info", "wandb"),
     *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".ipynb_checkpoints"),
-    *("*.pyc", ".env", ".env.*", "*.pem", "id_rsa*", "id_ed25519*", ".netrc", CONTENTS),
+    *("*.pyc", CONTENTS, *SECRET_FILES),
 )
 
 
@@ -46,8 +50,10 @@ class CodeTree:
     def zip(self) -> bytes:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:
-            for path in self.files:
-                data = (self.root / path).read_bytes()
+            for path, digest in self.files.items():
+                data = _read(self.root / path)
+                if data is None or hashlib.sha256(data).hexdigest() != digest:
+                    raise RequestError(f"{path} was changed after the plan was made; plan again.")
                 is_program = os.access(self.root / path, os.X_OK)
                 archive.writestr(_member(path, 0o755 if is_program else 0o644), data)
             contents = json.dumps(self.files, sort_keys=True)
@@ -63,11 +69,16 @@ def read_tree(
     secrets = secret_values()
     files: dict[str, str] = {}
     sizes: dict[str, int] = {}
+    total = 0
     for path in _paths(root, (*_NEVER, *settings.exclude), leave_out):
-        sizes[path] = (root / path).stat().st_size
-        if sum(sizes.values()) > 4 * settings.max_bytes or len(sizes) > _MAX_FILES:
+        sizes[path] = _size(root / path)
+        total += sizes[path]
+        if total > 4 * settings.max_bytes or len(sizes) > _MAX_FILES:
             break  # nobody needs the hash of what is refused
-        data = (root / path).read_bytes()
+        data = _read(root / path)
+        if data is None or not _is_utf8(path):
+            findings.append(_unfit(path, "cannot be read" if data is None else "has no UTF-8 name"))
+            continue
         files[path] = hashlib.sha256(data).hexdigest()
         for name in names_held_by(data, secrets):
             findings.append(
@@ -75,10 +86,10 @@ def read_tree(
                     key="code",
                     found=f"{path}",
                     rule=f"holds the value of the environment variable {name}.",
-                    try_=f"taking it out, or code.exclude=[{path}].",
+                    try_=f"taking it out, or code.exclude=['{path}'].",
                 )
             )
-    tree = CodeTree(root=root, files=files, size_bytes=sum(sizes.values()))
+    tree = CodeTree(root=root, files=files, size_bytes=total)
     return tree, findings + _too_much(root, sizes, settings)
 
 
@@ -89,10 +100,12 @@ def fingerprint_files(files: dict[str, str]) -> str:
 def unpack(data: bytes, folder: Path) -> None:
     """Write the files of a code.zip; a member that would land outside of `folder` is refused."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        for member in archive.infolist():
-            target = (folder / member.filename).resolve()
+        targets = {name: (folder / name).resolve() for name in archive.namelist()}
+        for name, target in targets.items():
             if not target.is_relative_to(folder.resolve()):
-                raise ValueError(f"code.zip holds {member.filename!r}, which leads outside")
+                raise ValueError(f"code.zip holds {name!r}, which leads outside")
+        for member in archive.infolist():
+            target = targets[member.filename]
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(archive.read(member))
             target.chmod(member.external_attr >> 16 & 0o777 or 0o644)
@@ -120,6 +133,35 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
 
 
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:  # no permission, or gone since it was listed
+        return None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _is_utf8(path: str) -> bool:
+    """Git and the disk know names of any bytes; those that are no UTF-8 hold lone surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in path)
+
+
+def _unfit(path: str, why: str) -> Finding:
+    name = path if _is_utf8(path) else ascii(path)[1:-1]
+    return Finding(
+        key="code",
+        found=name,
+        rule=f"{why}.",
+        try_="another name, or leaving it out: code.exclude=[…].",
+    )
+
+
 def _member(path: str, mode: int) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(path, date_time=(1980, 1, 1, 0, 0, 0))
     info.external_attr = (0o100000 | mode) << 16
@@ -127,20 +169,20 @@ def _member(path: str, mode: int) -> zipfile.ZipInfo:
     return info
 
 
-def _paths(root: Path, patterns: Sequence[str], leave_out: Sequence[Path]) -> Iterator[str]:
+def _paths(root: Path, patterns: Sequence[str], leave_out: Sequence[Path]) -> list[str]:
     """Sorted paths below `root`: what git does not ignore, or everything where there is no git."""
+    named = re.compile("|".join(translate(pattern.rstrip("/")) for pattern in patterns))
+    here = os.path.realpath(root)
+    outside = tuple(f"{os.path.realpath(folder)}/" for folder in leave_out)
+
+    def is_out(path: str) -> bool:
+        names = (path, f"{path}/", *path.split("/"))  # `data/*` is the whole folder `data/`
+        return any(map(named.match, names)) or f"{here}/{path}/".startswith(outside)
+
     listed = _git_files(root)
-    found = listed if listed is not None else _walk(root, patterns)
-    outside = [path.resolve() for path in leave_out]
-    for path in sorted(found):
-        full = root / path
-        parts = [path, *Path(path).parts]
-        if any(fnmatch(part, pattern) for part in parts for pattern in patterns):
-            continue
-        if any(full.resolve().is_relative_to(folder) for folder in outside):
-            continue
-        if full.is_file():
-            yield path
+    found = _walk(root, is_out) if listed is None else (p for p in listed if not is_out(p))
+    files = (path for path in found if (root / path).is_file())
+    return sorted(islice(files, _MAX_FILES + 1))  # one too many is enough to refuse
 
 
 def _git_files(root: Path) -> list[str] | None:
@@ -152,17 +194,12 @@ def _git_files(root: Path) -> list[str] | None:
     return [name for name in result.stdout.decode(errors="surrogateescape").split("\0") if name]
 
 
-def _walk(root: Path, patterns: Sequence[str]) -> Iterator[str]:
-    seen = 0
+def _walk(root: Path, is_out: Callable[[str], bool]) -> Iterator[str]:
+    """Never looks into folders that are out: data and runs may hold millions of files."""
     for folder, folders, names in os.walk(root):
-        folders[:] = sorted(
-            name for name in folders if not any(fnmatch(name, pattern) for pattern in patterns)
-        )
-        for name in names:
-            seen += 1
-            if seen > 2 * _MAX_FILES:
-                return
-            yield Path(folder, name).relative_to(root).as_posix()
+        below = os.path.relpath(folder, root) + "/" if folder != str(root) else ""
+        folders[:] = sorted(name for name in folders if not is_out(below + name))
+        yield from (below + name for name in names if not is_out(below + name))
 
 
 def _too_much(root: Path, sizes: dict[str, int], settings: Code) -> list[Finding]:

@@ -11,11 +11,15 @@ from orchestrator.runs.storage import open_storage
 
 
 def open_run(uri: str) -> RunFolder:
-    split = urlsplit(uri)
-    parent, _, run_id = split.path.rstrip("/").rpartition("/")
+    is_path = "://" not in uri  # there, ? and # are letters like others
+    path = uri if is_path else urlsplit(uri).path
+    parent, _, run_id = path.rstrip("/").rpartition("/")
     if not ids.is_id(run_id):
         raise RequestError(f"{uri} is not a run's folder: {run_id!r} is not a run's id.")
-    run = RunFolder(open_storage(split._replace(path=parent or "/").geturl()), run_id)
+    where = parent or ("/" if path.startswith("/") else ".")
+    run = RunFolder(
+        open_storage(where if is_path else urlsplit(uri)._replace(path=where).geturl()), run_id
+    )
     if not run.exists():
         raise NotFoundError(f"There is no run at {uri} (no job.yaml), as seen from this node.")
     return run

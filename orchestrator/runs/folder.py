@@ -7,9 +7,10 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
+from contextlib import closing, suppress
 from typing import Any
 
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.runs import layout
 from orchestrator.runs.lease import read_holder
 from orchestrator.runs.ledger import Event, Ledger, read_events
@@ -18,6 +19,7 @@ from orchestrator.runs.state import Status, derive
 from orchestrator.runs.storage import Storage
 from orchestrator.settings.job import Job
 from orchestrator.settings.kinds import freeze, thaw
+from orchestrator.settings.secrets import mask
 
 
 class RunFolder:
@@ -53,9 +55,8 @@ class RunFolder:
 
     def note(self, kind: str, *, attempt: int = 0, **fields: Any) -> None:
         """One event by a command that is no driver."""
-        ledger = self.client_ledger(attempt)
-        ledger.record(kind, **fields)
-        ledger.close()
+        with closing(self.client_ledger(attempt)) as ledger:
+            ledger.record(kind, **fields)
 
     def code(self, attempt: int) -> bytes:
         """The code that this attempt runs: the newest that was packed up to it."""
@@ -68,13 +69,15 @@ class RunFolder:
     def expected(self, attempt: int) -> Fingerprint:
         """What the plan of this attempt says that every worker must have."""
         planned = [
-            event.fields["fingerprint"]
+            event
             for event in self.events()
             if event.kind == "submitted" and event.attempt <= attempt
         ]
         if not planned:
             raise OrchestratorError(f"{self.id} was never submitted; its plan is unknown.")
-        return Fingerprint.from_plain(planned[-1])
+        # Not the last in time: attempts are submitted from machines with different clocks.
+        newest = max(planned, key=lambda event: event.attempt)
+        return Fingerprint.from_plain(newest.fields["fingerprint"])
 
     def checkpoint_steps(self) -> list[int]:
         """Steps of committed checkpoints, oldest first."""
@@ -92,10 +95,12 @@ def create_run(storage: Storage, run_id: str, plan: Plan) -> RunFolder:
     """All files of a fresh run; job.yaml comes last, and on any mishap nothing stays behind."""
     assert plan.job is not None and plan.code is not None and plan.fingerprint is not None
     run = RunFolder(storage, run_id)
+    if run.storage.list():
+        raise RequestError(f"{run.uri} is there already.", hint="Submit again, for another id.")
     job, code = plan.job, plan.code
     lineage = {
         **plan.lineage,
-        "overrides": list(plan.overrides),
+        "overrides": [mask(text) for text in plan.overrides],
         "parent": plan.parent,
         "code": {"files": len(code.files), "fingerprint": code.fingerprint},
         "plan_fingerprint": plan.fingerprint.whole,
@@ -115,5 +120,6 @@ def _whole_or_nothing(storage: Storage, write: Callable[[], None]) -> None:
     try:
         write()
     except BaseException:
-        storage.remove("")
+        with suppress(OrchestratorError):  # what went wrong first is what is told
+            storage.remove("")
         raise

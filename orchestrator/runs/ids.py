@@ -16,8 +16,17 @@ LAST = "@last"
 
 
 def new_id(word: str, now: datetime | None = None) -> str:
-    moment = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
-    return f"{moment}-{word}-{''.join(secrets.choice(_ALPHABET) for _ in range(4))}"
+    """The suffix sorts by time too: two characters of the second's fraction, two of chance."""
+    now = now or datetime.now(UTC)
+    high, low = divmod(now.microsecond * len(_ALPHABET) ** 2 // 1_000_000, len(_ALPHABET))
+    chance = "".join(secrets.choice(_ALPHABET) for _ in range(2))
+    moment = now.strftime("%Y%m%d-%H%M%S")
+    return f"{moment}-{word}-{_ALPHABET[high]}{_ALPHABET[low]}{chance}"
+
+
+def when(run_id: str) -> tuple[str, str]:
+    """The sort key of ids by time; the word between is only for people."""
+    return run_id[:15], run_id[-4:]
 
 
 def is_id(text: str) -> bool:
@@ -29,7 +38,7 @@ def choose(part: str, ids: Sequence[str], *, where: str) -> str:
     if part == LAST:
         if not ids:
             raise NotFoundError(f"There is no run in {where} yet.")
-        return max(ids)
+        return max(ids, key=when)
     if not _PART.fullmatch(part):
         raise RequestError(
             f"{part!r} cannot name a run: letters, digits and dashes only.",

@@ -68,7 +68,7 @@ class Lease:
     def acquire(cls, run: Storage) -> Lease:
         current = read_holder(run)
         if current and not current.released:
-            _refuse_if_alive(run, current)
+            refuse_if_alive(run, current)
         generation = (current.generation if current else 0) + 1
         host, boot = _this_machine()
         now = time.time()
@@ -119,7 +119,7 @@ def read_holder(run: Storage) -> Holder | None:
         raise OrchestratorError(f"{run.uri}/{layout.LEASES}/{newest} is damaged: {err}.") from err
 
 
-def _refuse_if_alive(run: Storage, current: Holder) -> None:
+def refuse_if_alive(run: Storage, current: Holder) -> None:
     """Clocks differ: a holder on another machine counts as gone only if it also stays silent."""
     if current.why_dead() is None:
         raise _taken(current)

@@ -13,7 +13,9 @@ from orchestrator.runs import layout
 from orchestrator.runs.segments import StreamReader, StreamWriter
 from orchestrator.runs.storage import Storage
 
-_OWN = ("seq", "attempt", "writer", "time", "kind")
+_OWN: dict[str, type | tuple[type, ...]] = {
+    **{"seq": int, "attempt": int, "writer": str, "time": (int, float), "kind": str}
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,9 @@ class Event:
         try:
             plain = json.loads(line)
             own = {name: plain.pop(name) for name in _OWN}
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, AttributeError, TypeError):
+            return None
+        if not all(isinstance(own[name], kind) for name, kind in _OWN.items()):
             return None
         return cls(**own, fields=plain)
 
@@ -49,9 +53,12 @@ class Ledger:
         reader = StreamReader(run, layout.EVENTS)
         lines = reader.read_new()
         own = [line for name, line in lines if (name.attempt, name.writer) == (attempt, writer)]
-        self._seq = len(own)
+        # Not their count: a number that was given away once is never given again.
+        self._seq = max((event.seq for event in map(Event.from_line, own) if event), default=0)
 
     def record(self, kind: str, **fields: Any) -> Event:
+        if taken := set(fields) & set(_OWN):
+            raise ValueError(f"an event has its own {', '.join(sorted(taken))}")
         self._seq += 1
         event = Event(
             seq=self._seq,
@@ -62,7 +69,8 @@ class Ledger:
             fields=fields,
         )
         line = json.dumps(event.to_plain(), ensure_ascii=False, default=str)
-        self._stream.append(line.encode(), durable=True)
+        # A lone surrogate, of a file name that is no UTF-8, becomes the escape that JSON has.
+        self._stream.append(line.encode(errors="backslashreplace"), durable=True)
         return event
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from orchestrator import __version__
+from orchestrator.runs.code import SECRET_FILES
 from orchestrator.settings.secrets import mask
 
 SCHEMA = "orchestrator.lineage/1"
@@ -65,7 +66,9 @@ def git_facts(folder: Path) -> dict[str, Any] | None:
     if commit is None:
         return None
     status = _git(folder, "status", "--porcelain") or ""
-    diff = mask(_git(folder, "diff", "HEAD") or "")
+    # All of the checkout but those files that code.zip leaves out for what they may hold.
+    shown = [":/", *(f":(top,exclude,glob)**/{pattern}" for pattern in SECRET_FILES)]
+    diff = mask(_git(folder, "diff", "--no-color", "--no-ext-diff", "HEAD", "--", *shown) or "")
     remote = _git(folder, "config", "--get", "remote.origin.url") or ""
     return {
         "commit": commit.strip(),

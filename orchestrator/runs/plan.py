@@ -43,6 +43,20 @@ class Fingerprint:
         return cls(**plain)
 
 
+def describe_differences(expected: Fingerprint, found: list[tuple[str, Fingerprint]]) -> list[str]:
+    """One line for each difference, with the ranks and nodes that have it."""
+    ranks: dict[str, list[int]] = {}
+    for rank, (_, mine) in enumerate(found):
+        for difference in expected.differences_from(mine):
+            ranks.setdefault(difference, []).append(rank)
+    lines = []
+    for difference, those in ranks.items():
+        nodes = sorted({found[rank][0] for rank in those})
+        who = "every rank" if len(those) == len(found) else f"rank {', '.join(map(str, those))}"
+        lines.append(f"{who} ({', '.join(nodes)}): {difference}")
+    return lines
+
+
 @dataclass(frozen=True, kw_only=True)
 class Resources:
     """What is asked for, and what the cluster has, as far as it could be asked."""

@@ -11,7 +11,7 @@ import os
 import re
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.runs.storage import LocalStorage, Storage
 
@@ -51,11 +51,16 @@ class StreamWriter:
         self._pending = bytearray()
         self._put_at = 0.0
         self._descriptor: int | None = None
+        self._is_closed = False
         if isinstance(storage, LocalStorage):
             self._descriptor = self._open(storage)
+        else:
+            self._name = self._next_free()
 
     def append(self, line: bytes, *, durable: bool = False) -> None:
         with self._lock:
+            if self._is_closed:  # to put it as a new segment would erase the old one
+                raise ValueError(f"{self._folder}/{self._name} is closed")
             if self._descriptor is not None:
                 with self._storage.explained(f"{self._folder}/{self._name}"):
                     _write_line(self._descriptor, line + b"\n")
@@ -71,28 +76,35 @@ class StreamWriter:
         with self._lock:
             if self._descriptor is not None:
                 os.fsync(self._descriptor)
-            elif self._pending:
+            elif self._pending and not self._is_closed:
                 self._put(full=False)
 
     def close(self) -> None:
-        self.flush()
-        with self._lock:
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-                self._descriptor = None
+        try:
+            self.flush()
+        finally:
+            with self._lock:
+                self._is_closed = True
+                if self._descriptor is not None:
+                    os.close(self._descriptor)
+                    self._descriptor = None
 
     def _put(self, *, full: bool) -> None:
         self._storage.write(f"{self._folder}/{self._name}", bytes(self._pending))
         self._put_at = time.monotonic()
         if full:
             self._pending.clear()
-            name = self._name
-            self._name = SegmentName(
-                attempt=name.attempt,
-                writer=name.writer,
-                segment=name.segment + 1,
-                suffix=name.suffix,
-            )
+            self._name = replace(self._name, segment=self._name.segment + 1)
+
+    def _next_free(self) -> SegmentName:
+        """A writer that comes back begins a new segment: the one before cannot be added to."""
+        names = [SegmentName.parse(entry.name) for entry in self._storage.list(self._folder)]
+        taken = [
+            name.segment
+            for name in names
+            if name is not None and replace(name, segment=1) == self._name
+        ]
+        return replace(self._name, segment=max(taken, default=0) + 1)
 
     def _open(self, storage: LocalStorage) -> int:
         path = storage.path(f"{self._folder}/{self._name}")

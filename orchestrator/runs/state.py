@@ -28,7 +28,6 @@ class State(StrEnum):
 
 # What an event says about the state; events that are not here leave it as it is.
 _STATE_OF = {
-    "created": State.QUEUED,
     "submitted": State.QUEUED,
     "attempt_started": State.STARTING,
     "running": State.RUNNING,
@@ -67,7 +66,8 @@ def derive(events: Sequence[Event], holder: Holder | None, *, now: float | None 
     why_dead = holder.why_dead(now) if holder and is_driven else None
     if holder is None or why_dead is None:
         return status
-    ended_by = next((e for e in reversed(events) if e.kind == "attempt_killed"), None)
+    killed = (e for e in events if (e.kind, e.attempt) == ("attempt_killed", status.attempt))
+    ended_by = next(killed, None)
     how = f" ({ended_by.fields.get('signal')})" if ended_by else ""
     return replace(
         status,
@@ -94,31 +94,40 @@ def _apply(status: Status, event: Event) -> Status:
         return replace(status, tags=tuple(dict.fromkeys([*kept, *said.get("add", ())])))
     if event.kind == "noted":
         return replace(status, notes=(*status.notes, str(said.get("text", ""))))
+    if event.kind == "created":
+        tags = dict.fromkeys([*said.get("tags", ()), *status.tags])
+        return replace(status, created=event.time, tags=tuple(tags))
     state = _STATE_OF.get(event.kind)
     if state is None or event.attempt < status.attempt:
         return status  # a late word of an attempt that was given up
-    status = replace(status, state=state, attempt=max(status.attempt, event.attempt))
-    if event.kind == "created":
-        return replace(status, created=event.time, tags=tuple(said.get("tags", ())))
+    if event.attempt > status.attempt:
+        status = replace(status, state=State.QUEUED, attempt=event.attempt, **_AFRESH)
     if event.kind == "submitted":
-        return replace(
+        status = replace(
             status,
             place=said.get("place", ""),
             address=said.get("address"),
             submission_id=said.get("submission_id"),
-            **_AFRESH,
         )
     if event.kind == "attempt_started":
-        return replace(status, started=event.time, **_AFRESH)
+        status = replace(status, started=event.time)
+    if _HOW_FAR[state] < _HOW_FAR[status.state]:
+        return status
     if state.is_over:
-        return replace(
+        status = replace(
             status,
             ended=event.time,
             reason=said.get("reason", ""),
             blame=said.get("blame", ""),
             hint=said.get("hint", ""),
         )
-    return status
+    return replace(status, state=state)
 
 
-_AFRESH: dict[str, Any] = {"reason": "", "blame": "", "hint": "", "ended": None}
+_AFRESH: dict[str, Any] = {"reason": "", "blame": "", "hint": "", "started": None, "ended": None}
+# Within an attempt a state only goes forward: its events come from machines with different clocks,
+# and one that arrives late must not bring an ended run back to life.
+_HOW_FAR = {
+    **{State.QUEUED: 0, State.STARTING: 1, State.RUNNING: 2, State.RECOVERING: 2},
+    **{State.STOPPING: 3, State.STOPPED: 4, State.FINISHED: 4, State.FAILED: 4},
+}

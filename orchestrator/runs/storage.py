@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,9 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from pyarrow import fs
 
 from orchestrator.errors import NotFoundError, RequestError, StorageError
+from orchestrator.runs import disk
 from orchestrator.settings.units import format_bytes
 
-# File systems that every node of a cluster can mount, as /proc/mounts calls them.
-_SHARED = re.compile(r"nfs4?|lustre|gpfs|beegfs|ceph|cifs|smb3?|9p|virtiofs|fuse\..*|wekafs|pvfs2")
 _CONNECT_S, _REQUEST_S, _TRIES = 5.0, 20.0, 3
 
 
@@ -47,9 +45,11 @@ class Storage:
     is_local = False
 
     def child(self, path: str) -> Storage:
+        return type(self)(self.uri_of(path), self._fs, self._at(path or "."))
+
+    def uri_of(self, path: str) -> str:
         split = urlsplit(self.uri)
-        uri = split._replace(path=f"{split.path.rstrip('/')}/{quote(path)}").geturl()
-        return type(self)(uri, self._fs, self._at(path))
+        return split._replace(path=f"{split.path.rstrip('/')}/{quote(path)}").geturl()
 
     def read(self, path: str, *, start: int = 0, size: int | None = None) -> bytes:
         """Bytes from `start`; fewer than `size` (or none) where the file ends before."""
@@ -105,18 +105,18 @@ class Storage:
                 self._fs.delete_file(self._at(path))
 
     def check_writable(self) -> str | None:
-        """Why nothing can be written here, or None. Leaves nothing behind."""
+        """Why nothing can be written here, or None. Leaves no file behind."""
         path = f".write-check-{uuid.uuid4().hex[:8]}"
         try:
             self.write(path, b"x")
             self.remove(path)
-        except StorageError as err:
+        except (StorageError, NotFoundError) as err:
             return err.message
         return None
 
     def _at(self, path: str) -> str:
-        if path.startswith("/") or ".." in path.split("/"):
-            raise RequestError(f"{path!r} leads outside of {self.uri}.")
+        if path and ("\0" in path or {"", ".", ".."} & set(path.split("/"))):
+            raise RequestError(f"{path!r} does not name anything below {self.uri}.")
         return f"{self._root}/{path}" if path else self._root
 
     @contextmanager
@@ -125,17 +125,20 @@ class Storage:
         try:
             yield
         except FileNotFoundError as err:
-            raise NotFoundError(f"{self.uri}/{path} does not exist.") from err
+            raise NotFoundError(f"{self.uri_of(path)} does not exist.") from err
         except OSError as err:
-            raise StorageError(*_explain(f"{self.uri}/{path}", err)) from err
+            raise StorageError(_explain(self.uri_of(path), err)) from err
 
 
 class LocalStorage(Storage):
     is_local = True
 
     def child(self, path: str) -> LocalStorage:
-        root = self._at(path)
+        root = self._at(path or ".")
         return LocalStorage(root, self._fs, root)
+
+    def uri_of(self, path: str) -> str:
+        return f"{self.uri.rstrip('/')}/{path}"
 
     def path(self, path: str = "") -> Path:
         return Path(self._at(path))
@@ -146,32 +149,13 @@ class LocalStorage(Storage):
             return file.read(-1 if size is None else size)
 
     def write(self, path: str, data: bytes) -> None:
-        target = self.path(path)
-        half = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
         with self.explained(path):
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _write_durably(half, data, os.O_EXCL)
-                os.replace(half, target)
-                _sync_folder(target.parent)
-            finally:
-                half.unlink(missing_ok=True)
+            disk.write_whole(self.path(path), data)
 
     def create(self, path: str, data: bytes) -> bool:
-        """Exclusive and whole: the link is what only one caller can make."""
-        target = self.path(path)
-        half = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        """Exclusive and whole."""
         with self.explained(path):
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _write_durably(half, data, os.O_EXCL)
-                os.link(half, target)
-                _sync_folder(target.parent)
-            except FileExistsError:
-                return False
-            finally:
-                half.unlink(missing_ok=True)
-        return True
+            return disk.create_whole(self.path(path), data)
 
     def list(self, path: str = "") -> list[Entry]:
         """As above, but a half-written file of somebody else's is not an entry."""
@@ -197,6 +181,15 @@ class LocalStorage(Storage):
         visible = [entry for entry in entries if not entry.name.startswith(".")]
         return sorted(visible, key=lambda entry: entry.name)
 
+    def check_writable(self) -> str | None:
+        """As above; folders that were made for it are gone again."""
+        made = [path for path in (self.path(), *self.path().parents) if not path.exists()]
+        reason = super().check_writable()
+        for path in made:
+            with suppress(OSError):  # never made, or somebody else writes here by now
+                path.rmdir()
+        return reason
+
     def remove(self, path: str) -> None:
         with self.explained(path):
             target = self.path(path)
@@ -206,17 +199,21 @@ class LocalStorage(Storage):
                 target.unlink(missing_ok=True)
 
     def is_shared(self) -> bool:
-        """Whether other nodes can mount it, judged by the kind of file system."""
-        return bool(_SHARED.fullmatch(_mount_kind(self.path())))
+        """Whether other nodes can mount it."""
+        return disk.is_shared(self.path())
 
 
 def open_storage(uri: str | Path) -> Storage:
     """A local path, or a URI that pyarrow opens: s3://bucket/folder?endpoint_override=…, gs://…"""
     text = str(uri)
-    split = urlsplit(text)
-    if not split.scheme or split.scheme == "file" or len(split.scheme) == 1:
-        path = Path(split.path if split.scheme == "file" else text).expanduser().absolute()
-        return LocalStorage(str(path), fs.LocalFileSystem(), str(path))
+    try:
+        split = urlsplit(text)
+        if not split.scheme or split.scheme == "file" or len(split.scheme) == 1:
+            name = unquote(split.path) if split.scheme == "file" else text
+            path = Path(name).expanduser().absolute()
+            return LocalStorage(str(path), fs.LocalFileSystem(), str(path))
+    except (ValueError, RuntimeError) as err:  # a bracket that does not close, a home of nobody
+        raise StorageError(f"{text} cannot be opened: {_first_line(err)}.") from err
     if split.username or split.password:
         raise RequestError(
             f"The storage URI for {split.hostname} holds credentials, which every log would show.",
@@ -224,6 +221,8 @@ def open_storage(uri: str | Path) -> Storage:
         )
     try:
         if split.scheme == "s3":
+            if not split.netloc:
+                raise ValueError("it names no bucket")
             root = unquote(f"{split.netloc}{split.path}")
             return Storage(text, _s3(split.query), root)
         filesystem, root = fs.FileSystem.from_uri(text)
@@ -251,49 +250,18 @@ def _s3(query: str) -> Any:
     )
 
 
-def _write_durably(path: Path, data: bytes, flags: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o644)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _mount_kind(path: Path) -> str:
-    """The file system type of the longest mount point above `path`."""
-    path = path.resolve()
-    best, kind = "", ""
-    try:
-        mounts = Path("/proc/mounts").read_text().splitlines()
-    except OSError:
-        return ""
-    for line in mounts:
-        _, point, type_, *_ = line.split()
-        if path.is_relative_to(point) and len(point) >= len(best):
-            best, kind = point, type_
-    return kind
-
-
-def _explain(where: str, err: OSError) -> tuple[str]:
+def _explain(where: str, err: OSError) -> str:
     if err.errno == errno.ENOSPC or "No space left" in str(err):
         parent = where
         while not os.path.exists(parent) and parent not in ("", "/"):
             parent = os.path.dirname(parent)
         free = shutil.disk_usage(parent).free if os.path.exists(parent) else 0
-        return (f"{where}: no space left on the device ({format_bytes(free)} free).",)
+        return f"{where}: no space left on the device ({format_bytes(free)} free)."
     if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return (f"{where} cannot be written: {os.strerror(err.errno).lower()}.",)
-    if err.errno == errno.ENOTDIR:
-        return (f"{where} is below something that is not a folder.",)
-    return (f"{where}: {_first_line(err)}.",)
+        return f"{where} cannot be written: {os.strerror(err.errno).lower()}."
+    if err.errno in (errno.ENOTDIR, errno.EEXIST):
+        return f"{where} is below something that is not a folder."
+    return f"{where}: {_first_line(err)}."
 
 
 def _first_line(err: BaseException) -> str:

@@ -56,7 +56,7 @@ def check_parts(cls: type, plain: object, *, at: str = "") -> list[Finding]:
         return findings
     for name, kind in field_types(cls).items():
         dotted = join(at, _key(name))
-        for noun in _options(kind):
+        for noun in options_of(kind):
             if _key(name) in plain and isinstance(noun, type) and dataclasses.is_dataclass(noun):
                 below = plain[_key(name)]
                 part, _ = build(noun, below)
@@ -112,7 +112,7 @@ def schema_keys(cls: type, *, at: str = "") -> dict[str, Any]:
             continue
         dotted = join(at, _key(name))
         keys[dotted] = kind
-        for option in _options(kind):
+        for option in options_of(kind):
             if dataclasses.is_dataclass(option) and isinstance(option, type):
                 keys.update(schema_keys(option, at=dotted))
     return keys
@@ -127,7 +127,8 @@ def _key(name: str) -> str:
     return name.rstrip("_")
 
 
-def _options(kind: Any) -> tuple[Any, ...]:
+def options_of(kind: Any) -> tuple[Any, ...]:
+    """The members of a union; a type that is none is its own only option."""
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
 
 
@@ -166,7 +167,7 @@ def _dataclass(cls: type, plain: object, at: str, findings: list[Finding]) -> An
 
 
 def _value(kind: Any, plain: Any, at: str, bounds: Bounds, findings: list[Finding]) -> Any:
-    options = _options(kind)
+    options = options_of(kind)
     if len(options) > 1:
         return _union(options, plain, at, bounds, findings)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import types
 from collections.abc import Iterator
 from enum import Enum
 from typing import Annotated, Any, get_args, get_origin
 
-from orchestrator.settings.build import field_types, join, to_plain
+from orchestrator.settings.build import field_types, join, options_of, to_plain
 from orchestrator.settings.kinds import KINDS
 from orchestrator.settings.units import EXAMPLES, Unit
 
@@ -57,8 +56,8 @@ def _type(kind: Any) -> str:
         return {Unit.COUNT: "number", Unit.SECONDS: "time", Unit.BYTES: "bytes"}[get_args(kind)[1]]
     if get_origin(kind) is tuple:
         return f"list of {_type(get_args(kind)[0])}"
-    if isinstance(kind, types.UnionType):
-        return " or ".join(_type(option) for option in get_args(kind))
+    if len(options_of(kind)) > 1:
+        return " or ".join(_type(option) for option in options_of(kind))
     if isinstance(kind, type) and issubclass(kind, Enum):
         return ", ".join(str(member.value) for member in kind)
     names = {type(None): "null", int: "whole number", float: "number", str: "text", bool: "yes/no"}

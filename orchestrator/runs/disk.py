@@ -1,0 +1,75 @@
+"""What a local disk can do and an object store cannot: whole files that last, made by one only."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# File systems that every node of a cluster can mount, as /proc/mounts calls them.
+_SHARED = re.compile(r"nfs4?|lustre|gpfs|beegfs|ceph|cifs|smb3?|9p|virtiofs|fuse\..*|wekafs|pvfs2")
+
+
+def write_whole(target: Path, data: bytes) -> None:
+    with _half_written(target, data) as half:
+        os.replace(half, target)
+        _sync_folder(target.parent)
+
+
+def create_whole(target: Path, data: bytes) -> bool:
+    """False where it exists already: the link is what only one caller can make."""
+    with _half_written(target, data) as half:
+        try:
+            os.link(half, target)
+        except FileExistsError:
+            return False
+        _sync_folder(target.parent)
+        return True
+
+
+def is_shared(path: Path) -> bool:
+    """Whether other nodes can mount it, judged by the kind of file system."""
+    return bool(_SHARED.fullmatch(_mount_kind(path.resolve())))
+
+
+@contextmanager
+def _half_written(target: Path, data: bytes) -> Iterator[Path]:
+    """The bytes on the disk under a name that no listing shows, and gone whatever happens."""
+    half = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield half
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _mount_kind(path: Path) -> str:
+    """The file system type of the longest mount point above `path`; empty where nobody tells."""
+    best, kind = "", ""
+    try:
+        mounts = Path("/proc/mounts").read_text().splitlines()
+    except OSError:
+        return ""
+    for line in mounts:
+        _, escaped, type_, *_ = line.split()
+        # Spaces in it are written \040.
+        point = re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), escaped)
+        if path.is_relative_to(point) and len(point) >= len(best):
+            best, kind = point, type_
+    return kind
