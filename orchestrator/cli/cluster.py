@@ -42,12 +42,12 @@ def up(
 
 @verbs.command()
 def down() -> int:
-    """End it: the processes that `up` started, and no others."""
+    """End it: its runs are stopped at a safe point, its processes ended, and no others."""
     cluster = local.find_local()
     if cluster is None:
         console.print("No local cluster is up.")
         return 0
-    count = local.down(cluster)
+    count = local.down(cluster, say=console.print)
     console.print(f"Down: {cluster.address}, {count} processes ended.")
     return 0
 

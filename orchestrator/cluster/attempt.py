@@ -14,6 +14,7 @@ from pathlib import Path
 
 from orchestrator.cluster.outcome import Cause, Outcome
 from orchestrator.cluster.place import Place
+from orchestrator.cluster.sessions import end, others_in_session
 from orchestrator.cluster.stop import StopSignal, stop_on_signals
 from orchestrator.errors import OrchestratorError, RunStopped
 from orchestrator.runs.find import open_run
@@ -92,7 +93,10 @@ def end_with_driver() -> None:
 
     def watch() -> None:
         os.read(0, 1)  # blocks; the driver never writes, so an answer is the end of the pipe
-        # Without its driver nobody records what this process does, nor stops it: leave at once.
+        # Without its driver nobody records what this process does, nor stops it: leave at once,
+        # with the embedded Ray, which would stay for a minute.
+        if os.getsid(0) == os.getpid():
+            end(others_in_session(os.getpid()), grace_s=0)
         os._exit(Cause.DRIVER_GONE.exit_code)
 
     threading.Thread(target=watch, daemon=True, name="driver-watch").start()

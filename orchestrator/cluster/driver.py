@@ -19,11 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-import psutil
-
 from orchestrator.cluster.outcome import Outcome
 from orchestrator.cluster.output import plain
 from orchestrator.cluster.place import Place
+from orchestrator.cluster.sessions import end, others_in_session
 from orchestrator.cluster.stop import StopSignal, stop_on_signals
 from orchestrator.errors import OrchestratorError, StorageError
 from orchestrator.runs import layout
@@ -170,25 +169,13 @@ def _wait(
 
 def _end_session(process: subprocess.Popen[bytes]) -> None:
     """The attempt and all that it started: an embedded Ray's processes are in its session."""
-    others = [other for other in psutil.process_iter() if _is_in_session(other, process.pid)]
+    others = others_in_session(process.pid)
     if process.poll() is None:
         process.kill()
     process.wait()
-    # Ray's own processes need a moment to see that their head is gone.
-    _, left = psutil.wait_procs(others, timeout=3)
-    for other in left:
-        other.kill()
-    psutil.wait_procs(left, timeout=5)
+    end(others, grace_s=3)  # Ray's own processes need a moment to see that their head is gone
     assert process.stdin is not None
     process.stdin.close()
-
-
-def _is_in_session(other: psutil.Process, leader: int) -> bool:
-    """The leader itself is left out: whoever else waits for it would take its exit code."""
-    try:
-        return other.pid != leader and os.getsid(other.pid) == leader
-    except OSError:
-        return False
 
 
 def _pump(output: IO[bytes], task: Drive) -> None:

@@ -14,17 +14,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from orchestrator.cluster.http import RayHttp
+from orchestrator.cluster.sessions import end, others_in_session
 from orchestrator.errors import ClusterError
 
 _USUAL_PORT = 8265
 _UP_WITHIN_S = 90.0
-_DOWN_WITHIN_S = 40.0  # Ray itself drains for up to 30
+_STOP_WITHIN_S = 150.0
+_DOWN_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,18 +54,14 @@ class LocalCluster:
         return RayHttp(self.address, token=Path(self.token_file).read_text().strip())
 
     def processes(self) -> list[psutil.Process]:
-        """Everything in the session that `up` began, and jobs started below it."""
-        found: dict[int, psutil.Process] = {}
-        for process in psutil.process_iter():
-            try:
-                if (
-                    os.getsid(process.pid) == self.pid
-                    and process.create_time() >= self.pid_started - 1
-                ):
-                    found[process.pid] = process
-                    found.update({child.pid: child for child in process.children(recursive=True)})
-            except (psutil.Error, OSError):
-                continue
+        """Everything in the session that `up` began, and the jobs and workers below it."""
+        if not self.is_alive():
+            return []
+        session = [psutil.Process(self.pid), *others_in_session(self.pid)]
+        found = {process.pid: process for process in session}
+        for process in session:
+            with suppress(psutil.NoSuchProcess):
+                found |= {child.pid: child for child in process.children(recursive=True)}
         return list(found.values())
 
 
@@ -125,8 +125,12 @@ def up(*, port: int | None, num_cpus: int | None, say: Callable[[str], None]) ->
     return cluster
 
 
-def down(cluster: LocalCluster) -> int:
-    """Ends this cluster's processes and no others; how many there were."""
+def down(cluster: LocalCluster, *, say: Callable[[str], None]) -> int:
+    """Stops the runs that it runs, then ends its processes and no others; how many there were."""
+    try:
+        _stop_jobs(cluster.http(), say)
+    except ClusterError as err:
+        say(err.message)
     count = _end(cluster)
     for name in ("cluster.json", "cluster-token"):
         (state_home() / name).unlink(missing_ok=True)
@@ -137,11 +141,26 @@ def _end(cluster: LocalCluster) -> int:
     processes = cluster.processes()
     if cluster.is_alive():
         os.kill(cluster.pid, signal.SIGTERM)
-    _, alive = psutil.wait_procs(processes, timeout=_DOWN_WITHIN_S)
-    for process in alive:
-        process.kill()
-    psutil.wait_procs(alive, timeout=5)
+    end(processes, grace_s=_DOWN_WITHIN_S)
     return len(processes)
+
+
+def _stop_jobs(http: RayHttp, say: Callable[[str], None]) -> None:
+    """Each at its next safe point: a run that is on the cluster can be resumed on the next one."""
+    running = [job["submission_id"] for job in http.jobs() if _lives(job)]
+    for submission in running:
+        say(f"Stopping {submission} …")
+        http.stop_job(submission)
+    deadline = time.monotonic() + _STOP_WITHIN_S
+    while any(_lives(job) for job in http.jobs()):
+        if time.monotonic() > deadline:
+            say(f"Some did not stop within {_STOP_WITHIN_S:.0f} s and are ended.")
+            return
+        time.sleep(0.3)
+
+
+def _lives(job: dict[str, Any]) -> bool:
+    return bool(job["submission_id"]) and job["status"] in ("PENDING", "RUNNING")
 
 
 def _wait_until_ready(cluster: LocalCluster, process: subprocess.Popen[bytes]) -> None:
@@ -183,6 +202,8 @@ def _environment(token_file: Path) -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_file),
         "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
+        # `down` has stopped the jobs already; else Ray waits 30 s for actors that stay.
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     }
 
 

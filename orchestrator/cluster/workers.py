@@ -19,11 +19,13 @@ from typing import Any
 import ray
 import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2.api.config import FailureConfig  # ray.train has two of that name
 
 from orchestrator.cluster.attempt import Attempt
-from orchestrator.cluster.outcome import NeverSatisfiable, WorkerDied, WorkersDiffer
+from orchestrator.cluster.failures import check_satisfiable, told_once, worker_resources
+from orchestrator.cluster.outcome import WorkersDiffer
 from orchestrator.cluster.place import Place
-from orchestrator.errors import ClusterError, OrchestratorError, RunFailed, RunStopped
+from orchestrator.errors import RunStopped
 from orchestrator.runs.code import differing_files, unpacked_fingerprint
 from orchestrator.runs.find import open_run
 from orchestrator.runs.folder import RunFolder
@@ -127,7 +129,7 @@ def run_workers(attempt: Attempt, function: Callable[[Worker], Any]) -> list[Any
                 name=attempt.run.id,
                 storage_path=scratch,
                 # One attempt is one fit: whether to try again is the driver's to say.
-                failure_config=ray.train.FailureConfig(
+                failure_config=FailureConfig(
                     max_failures=0, controller_failure_limit=0, max_preemption_failures=0
                 ),
             ),
@@ -135,35 +137,11 @@ def run_workers(attempt: Attempt, function: Callable[[Worker], Any]) -> list[Any
         try:
             trainer.fit()
         except ray.train.TrainingFailedError as err:
-            raise _told_once(err) from err
+            raise told_once(err, attempt.job) from err
     if attempt.stop.is_asked:
         raise RunStopped(attempt.stop.reason)
     by_rank: dict[int, Any] = ray.get(desk.values.remote())
     return [by_rank[rank] for rank in range(cluster.num_workers)]
-
-
-def worker_resources(job: Job) -> dict[str, float]:
-    """What one worker takes, in Ray's words."""
-    cluster = job.cluster
-    asked: dict[str, float] = {"CPU": cluster.cpus_per_worker}
-    if cluster.gpus_per_worker:
-        asked["GPU"] = cluster.gpus_per_worker
-    if cluster.memory_per_worker:
-        asked["memory"] = float(cluster.memory_per_worker)
-    return asked
-
-
-def check_satisfiable(job: Job) -> None:
-    """Ray Train would wait for ever for what no node has."""
-    has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    for name, amount in worker_resources(job).items():
-        wanted = amount * job.cluster.num_workers
-        if wanted > has.get(name, 0.0):
-            raise NeverSatisfiable(
-                f"{job.cluster.num_workers} workers with {amount:g} {name} each need {wanted:g} "
-                f"{name}; the cluster has {has.get(name, 0.0):g}.",
-                hint="Lower cluster.num_workers or what a worker takes, or add nodes.",
-            )
 
 
 class _watched:
@@ -249,53 +227,6 @@ def _own_fingerprint(worker: Worker) -> Fingerprint:
         code=unpacked_fingerprint(Path.cwd()) or f"missing in {Path.cwd()}",
         packages=package_versions(),
     )
-
-
-def _told_once(err: ray.train.TrainingFailedError) -> OrchestratorError:
-    """The same error on many ranks, told once with the ranks; ours are passed on as they are."""
-    failures: Mapping[int, Exception] = getattr(err, "worker_failures", {})
-    if not failures:
-        return ClusterError(f"Ray Train's controller failed: {_first_line(err)}.")
-    ranks: dict[str, list[int]] = {}
-    originals = {rank: _original(failure) for rank, failure in failures.items()}
-    for rank, original in originals.items():
-        ranks.setdefault(_described(original), []).append(rank)
-    # Ranks that only lost their peer say less than the one that failed by itself.
-    own = [one for one in originals.values() if isinstance(one, OrchestratorError)]
-    if own:
-        return own[0]
-    lines = [f"rank {', '.join(map(str, those))}: {text}" for text, those in ranks.items()]
-    died = all(_is_death(failure) for failure in originals.values())
-    kind = WorkerDied if died else RunFailed
-    return kind("Workers failed.\n  " + "\n  ".join(lines), hint="orchestrator logs RUN")
-
-
-def _original(failure: Exception) -> BaseException:
-    """The exception that the rank's code raised, below Ray's wrappers."""
-    inner: BaseException = failure
-    while True:
-        below = (
-            getattr(inner, "cause", None) or getattr(inner, "_base_exc", None) or inner.__cause__
-        )
-        if not isinstance(below, BaseException) or below is inner:
-            return inner
-        inner = below
-
-
-def _is_death(failure: BaseException) -> bool:
-    return (
-        isinstance(failure, ray.exceptions.RayError)
-        or "WorkerHealthCheck" in type(failure).__name__
-    )
-
-
-def _described(failure: BaseException) -> str:
-    return f"{type(failure).__name__}: {_first_line(failure)}"
-
-
-def _first_line(err: BaseException) -> str:
-    lines = [line for line in str(err).strip().splitlines() if line.strip()]
-    return (lines or ["no message"])[0][:300]
 
 
 def wait_until(worker: Worker, seconds: float, *, poll_s: float = 0.5) -> bool:

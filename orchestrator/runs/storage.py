@@ -246,6 +246,7 @@ def _s3(query: str) -> Any:
         request_timeout=_REQUEST_S,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_TRIES),
         allow_bucket_creation=creation,
+        allow_delayed_open=True,  # a small file is one request then, instead of three
         **options,
     )
 

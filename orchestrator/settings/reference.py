@@ -1,4 +1,4 @@
-"""The settings reference, written from the dataclasses: `python -m orchestrator.settings.reference`."""
+"""docs/settings.md, written from the dataclasses: `python -m orchestrator.settings.reference`."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ _HEAD = """# Settings
 
 Written from the dataclasses of `orchestrator/settings/` by `make docs`; do not edit.
 
-A setting has one dotted name everywhere: on the command line (`cluster.num_workers=2`), in YAML, in errors and in a
-run's `job.yaml`. A job is composed from its primary config, `conf/<job>.yaml`, the choices of its groups
-(`cluster=gpu_node` takes `conf/cluster/gpu_node.yaml`) and the overrides of the command line, in this order. A `conf/`
-folder in the working directory comes before the one that was installed.
+A setting has one dotted name everywhere: on the command line (`cluster.num_workers=2`), in YAML,
+in errors and in a run's `job.yaml`. A job is composed from its primary config, `conf/<job>.yaml`,
+the choices of its groups (`cluster=gpu_node` takes `conf/cluster/gpu_node.yaml`) and the overrides
+of the command line, in this order. A `conf/` folder in the working directory comes before the one
+that was installed.
 
 Numbers can be typed with units: {units}.
 
-Every mistake is reported at once, with the setting, what was found, the rule and what to try. Nothing starts while there
-is one.
+Every mistake is reported at once, with the setting, what was found, the rule and what to try.
+Nothing starts while there is one.
 
-`extensions=[my_package.my_module]` imports modules of yours, from the working directory or installed packages, before
-the settings are checked; they may register names for settings to use (see [clusters.md](clusters.md#the-probe)).
+`extensions=[my_package.my_module]` imports modules of yours, from the working directory or
+installed packages, before the settings are checked; they may register names for settings to use
+(see [clusters.md](clusters.md#the-probe)).
 """
 
 

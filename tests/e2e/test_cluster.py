@@ -1,4 +1,4 @@
-"""`submit`: a real persistent cluster with token authentication, and everything done to a run on it."""
+"""`submit`: a real persistent cluster with token authentication, and what runs on it go through."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from orchestrator.cluster.http import RayHttp
 from orchestrator.cluster.local import LocalCluster
 from orchestrator.errors import ClusterError
-from tests.e2e.conftest import PLANTED, Orchestrate, command
+from tests.real import PLANTED, Orchestrate, command
 
 pytestmark = pytest.mark.ray
 
@@ -114,6 +114,7 @@ def test_workers_that_are_never_placed_end_the_run(
     status = wait_for_state(orchestrate, run, "failed", "finished", "stopped")
     assert status["state"] == "failed"
     assert "cluster.start_timeout" in status["reason"]
+    assert status["blame"] == "cluster"
     orchestrate("stop", holder)
 
 
@@ -129,4 +130,3 @@ def test_what_is_known_of_a_run_survives_its_cluster(
 
 def last(orchestrate: Orchestrate) -> str:
     return str(json.loads(orchestrate("list", "--json").stdout)["runs"][-1]["run"])
-

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.conftest import Orchestrate, command
+from tests.real import Orchestrate, command
 
 pytestmark = pytest.mark.ray
 

@@ -69,7 +69,7 @@ def test_a_run_is_found_by_a_part_of_its_id(local: LocalStorage, plan: Plan) -> 
 
 def test_runs_can_be_listed_while_others_are_deleted(local: LocalStorage, plan: Plan) -> None:
     archive = Archive(local)
-    for number in range(60):
+    for number in range(30):
         create_run(local, f"20261121-03{number:02d}00-tiny-aaaa", plan)
     names = archive.ids()
 

@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import RequestError
@@ -58,7 +58,6 @@ TREES = st.dictionaries(PATHS.map(lambda p: "/".join(["f", *p]) + ".f"), st.bina
 # ----- the zip
 
 
-@settings(max_examples=40)
 @given(TREES)
 def test_what_is_unpacked_is_what_was_read(
     tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]
@@ -258,10 +257,10 @@ def test_far_too_much_is_refused_without_being_read(tmp_path: Path) -> None:
 
 
 def test_many_files_in_what_is_left_out_hide_no_file_of_the_code(tmp_path: Path) -> None:
-    """Without git everything is walked: 45,000 data files come before `src` by name."""
+    """Without git everything is walked: 21,000 data files come before `src` by name."""
     root = _make(tmp_path, {"src/model.py": b"x", "a_data/x/0": b""})
     first = root / "a_data" / "x" / "0"
-    for number in range(1, 45_000):
+    for number in range(1, 21_000):
         os.link(first, first.with_name(str(number)))
     assert _travelling(root, exclude=("a_data/*",)) == ["src/model.py"]
     assert _travelling(root, root / "a_data") == ["src/model.py"]

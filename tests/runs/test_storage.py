@@ -81,25 +81,20 @@ def test_a_folder_can_remove_itself(storage: Storage) -> None:
     assert [entry.name for entry in storage.list()] == []
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("..", "../x", "a/../../x", "a/..", "/etc/passwd", "/", ".", "a/./b", "a//b", "a/"),
-        *("\0", "a\0b"),
-    ],
-)
-def test_no_path_leads_outside(storage: Storage, path: str) -> None:
+def test_no_path_leads_outside(storage: Storage) -> None:
     storage.write("a/b", b"x")
-    for act in (storage.read, storage.exists, storage.size, storage.list, storage.remove):
-        with pytest.raises(RequestError, match="does not name anything below"):
-            act(path)
+    reading = (storage.read, storage.exists, storage.size, storage.list, storage.remove)
+    writing = (storage.write, storage.create)
+    up = ("..", "../x", "a/../../x", "a/..", "/etc/passwd", "/", "//host/x")
+    for path in (*up, ".", "a/./b", "a//b", "a/", "\0", "a\0b"):
+        for read in (*reading, storage.child):
+            with pytest.raises(RequestError, match="does not name anything below"):
+                read(path)
+        for write in writing:
+            with pytest.raises(RequestError, match="does not name anything below"):
+                write(path, b"x")
     with pytest.raises(RequestError, match="does not name anything below"):
-        storage.write(path, b"x")
-    with pytest.raises(RequestError, match="does not name anything below"):
-        storage.create(path, b"x")
-    for child in (path, ""):
-        with pytest.raises(RequestError, match="does not name anything below"):
-            storage.child(child)
+        storage.child("")
     assert storage.read("a/b") == b"x"
 
 

@@ -62,7 +62,7 @@ JOBS = st.builds(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(JOBS)
 def test_a_frozen_job_thaws_to_an_equal_one(job: Job) -> None:
     text = freeze(job)
@@ -70,14 +70,14 @@ def test_a_frozen_job_thaws_to_an_equal_one(job: Job) -> None:
     assert freeze(thaw(text)) == text
 
 
-@settings(max_examples=30)
+@settings(max_examples=10)
 @given(JOBS, JOBS)
 def test_two_jobs_have_one_fingerprint_only_if_they_are_equal(one: Job, other: Job) -> None:
     assert (fingerprint(one) == fingerprint(other)) == (one == other)
     assert fingerprint(thaw(freeze(one))) == fingerprint(one)
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(JOBS)
 def test_differences_are_exactly_the_settings_that_are_not_at_their_default(job: Job) -> None:
     told = differences(job)
