@@ -20,10 +20,10 @@ from orchestrator.runs.storage import LocalStorage, Storage, open_storage
 from orchestrator.settings.probe import ProbeJob
 
 # A slow machine is no failure, and a fixture that only names a place may serve many examples.
-# Forty of them keep the fast tests fast; every run draws others.
+# Few of them keep the fast tests fast; every run draws others.
 settings.register_profile(
     "here",
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

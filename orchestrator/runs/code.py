@@ -191,7 +191,15 @@ def _git_files(root: Path) -> list[str] | None:
         result = subprocess.run(command, cwd=root, capture_output=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return [name for name in result.stdout.decode(errors="surrogateescape").split("\0") if name]
+    names = [name for name in result.stdout.decode(errors="surrogateescape").split("\0") if name]
+    # A submodule, or a checkout inside of this one, is listed as a folder.
+    nested = [name.rstrip("/") for name in names if _is_real_folder(root / name)]
+    names += [f"{name}/{inner}" for name in nested for inner in _git_files(root / name) or []]
+    return names or None  # nothing at all: a folder that the checkout above it ignores
+
+
+def _is_real_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _walk(root: Path, is_out: Callable[[str], bool]) -> Iterator[str]:

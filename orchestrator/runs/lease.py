@@ -143,11 +143,14 @@ def _encode(holder: Holder) -> bytes:
 
 
 def _this_machine() -> tuple[str, str]:
+    """Where the numbers of processes mean the same: two pods of one node can share its host name,
+    and each has a process 1 of its own."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        numbering = os.readlink("/proc/self/ns/pid")
     except OSError:
-        boot = str(int(psutil.boot_time()))
-    return socket.gethostname(), boot
+        boot, numbering = str(int(psutil.boot_time())), ""
+    return socket.gethostname(), f"{boot} {numbering}".strip()
 
 
 def _is_alive(pid: int, started: float) -> bool:

@@ -187,6 +187,28 @@ def test_a_folder_inside_of_a_checkout_sends_only_itself(tmp_path: Path) -> None
     assert _travelling(root / "mine") == ["a.py", "b/c.py"]
 
 
+def test_a_folder_that_the_checkout_above_it_ignores_sends_its_files(tmp_path: Path) -> None:
+    root = _make(tmp_path, {".gitignore": b"*\n", "mine/a.py": b"", "mine/b/c.py": b""})
+    _git(root, "init", "-q")
+    assert _travelling(root / "mine") == ["a.py", "b/c.py"]
+
+
+@pytest.mark.parametrize("is_tracked", [True, False])
+def test_a_checkout_inside_of_the_checkout_travels_without_what_it_ignores(
+    tmp_path: Path, is_tracked: bool
+) -> None:
+    """A submodule, or a clone that git does not know."""
+    files = {"a.py": b"", "lib/in/b.py": b"", "lib/c.log": b"", "lib/.gitignore": b"*.log\n"}
+    root = _make(tmp_path, files)
+    for place in (root / "lib", root):
+        _git(place, "init", "-q")
+        if is_tracked:
+            _git(place, "add", ".")
+            _git(place, "commit", "-q", "-m", "first")
+    (root / "up").symlink_to("lib")
+    assert _travelling(root) == ["a.py", "lib/.gitignore", "lib/in/b.py"]
+
+
 @pytest.mark.parametrize("has_git", [True, False])
 @pytest.mark.parametrize(
     ("pattern", "left"),

@@ -367,8 +367,11 @@ def test_text_that_looks_like_an_interpolation_survives_a_change(
 
 def test_a_change_of_one_key_is_what_loading_with_it_gives(here: Path) -> None:
     first = ["cluster.num_workers=4", "probe.repeats=2"]
-    for second in ("cluster.min_workers=2", "probe.hold=5m", "tags=[a,b]", "note=hi"):
-        assert _changed(_loaded(here, *first), here, second) == _loaded(here, *first, second)
+    second = ["cluster.min_workers=2", "probe.hold=5m", "tags=[a,b]", "note=hi"]
+    job = _loaded(here, *first)
+    for override in second:
+        job = _changed(job, here, override)
+    assert job == _loaded(here, *first, *second)
 
 
 def test_a_changed_group_choice_replaces_the_whole_node(here: Path) -> None:
