@@ -32,11 +32,13 @@ def probe_rank(worker: Worker) -> dict[str, Any]:
     settings = worker.job.probe
     bench = Bench(worker=worker, probe=settings, device=ray.train.torch.get_device())
     values: dict[str, float] = {}
-    for name in settings.checks:
+    for number, name in enumerate(settings.checks):
+        worker.show(f"measuring {name}", number, len(settings.checks), "checks")
         if worker.rank == 0:
             print(f"measuring {name}", flush=True)
         values |= CHECKS[name](bench)
     if settings.hold:
+        worker.show(f"holding for {settings.hold:g} s")
         if worker.rank == 0:
             print(f"holding for {settings.hold:g} s", flush=True)
         wait_until(worker, settings.hold)

@@ -22,6 +22,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.config import FailureConfig  # ray.train has two of that name
 
 from orchestrator.cluster.attempt import Attempt
+from orchestrator.cluster.desk import Desk, Stage
 from orchestrator.cluster.failures import check_satisfiable, told_once, worker_resources
 from orchestrator.cluster.outcome import WorkersDiffer
 from orchestrator.cluster.place import Place
@@ -37,33 +38,6 @@ from orchestrator.settings.job import Job
 from orchestrator.settings.kinds import fingerprint
 
 
-class Desk:
-    """Where the driver's side and the ranks leave word for each other."""
-
-    def __init__(self) -> None:
-        self._stop_reason: str | None = None
-        self._values: dict[int, Any] = {}
-        self._arrived: set[int] = set()
-
-    def arrive(self, rank: int) -> None:
-        self._arrived.add(rank)
-
-    def num_arrived(self) -> int:
-        return len(self._arrived)
-
-    def ask_stop(self, reason: str) -> None:
-        self._stop_reason = reason
-
-    def stop_reason(self) -> str | None:
-        return self._stop_reason
-
-    def put(self, rank: int, value: Any) -> None:
-        self._values[rank] = value
-
-    def values(self) -> dict[int, Any]:
-        return self._values
-
-
 @dataclass(frozen=True, kw_only=True)
 class Worker:
     """A rank, as the function that it runs sees it."""
@@ -76,6 +50,13 @@ class Worker:
     job: Job
     desk: Any
     control: Any  # a gloo process group for small words between ranks, whatever the device
+
+    def show(
+        self, name: str, done: float = 0.0, total: float | None = None, unit: str = ""
+    ) -> None:
+        """Progress for whoever watches the run; costs nothing on ranks other than 0."""
+        if self.rank == 0:
+            self.desk.show.remote(Stage(name=name, done=done, total=total, unit=unit))
 
     def should_stop(self) -> bool:
         """The same answer on every rank: rank 0 asks, all hear. A collective."""
@@ -162,17 +143,19 @@ class _watched:
         self._thread.join(timeout=10)
 
     def _watch(self) -> None:
-        passed_on = False
-        running = False
+        passed_on, running = False, False
         world = self._attempt.job.cluster.num_workers
         while not self._over.wait(0.2):
             try:
                 if self._attempt.stop.is_asked and not passed_on:
                     ray.get(self._desk.ask_stop.remote(self._attempt.stop.reason))
                     passed_on = True
-                if not running and ray.get(self._desk.num_arrived.remote()) == world:
+                arrived, stage = ray.get(self._desk.look.remote())
+                if not running and arrived == world:
                     self._attempt.ledger.record("running", workers=world)
                     running = True
+                if stage is not None:
+                    self._attempt.progress.show(stage.name, stage.done, stage.total, stage.unit)
             except ray.exceptions.RayError:
                 return  # Ray itself is going away; the attempt's end says why
 
