@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class Run:
 
         What the cluster says of an end is written down: its job table will not be there for ever.
         """
-        status = self.folder.status()
+        status = self.folder.status(patient=True)
         ending = end_of_submission(status)
         if ending is None:
             return status
@@ -170,7 +171,7 @@ class Run:
         self, attempt: int, *, say: Say = print, stop: StopSignal | None = None
     ) -> Outcome:
         """Be the driver of one attempt, in this process, on the run's own copy of the code."""
-        self._record_submission(attempt, place=Place.HERE.value)
+        begin = partial(self._record_submission, attempt, place=Place.HERE.value)
         with tempfile.TemporaryDirectory(prefix="orchestrator-code-") as scratch:
             unpack(self.folder.code(attempt), Path(scratch))
             task = Drive(
@@ -179,6 +180,7 @@ class Run:
                 place=Place.HERE,
                 code_dir=Path(scratch),
                 echo=say,
+                begin=begin,
             )
             return drive(task, stop)
 

@@ -47,12 +47,14 @@ class Drive:
     place: Place
     code_dir: Path  # the submitted code, unpacked; attempts run in it
     echo: Callable[[str], None]  # gets every line of the attempt's output
+    begin: Callable[[], object] = lambda: None  # called once the run is surely this driver's
 
 
 def drive(task: Drive, stop: StopSignal | None = None) -> Outcome:
     """Run one attempt to its end. Refused (RequestError) while another driver has the run."""
     stop = stop or StopSignal()
     lease = Lease.acquire(task.run.storage)
+    task.begin()
     ledger = Ledger(task.run.storage, attempt=task.attempt, writer="driver")
     job = task.run.job()
     with stop_on_signals(stop):

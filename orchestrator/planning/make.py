@@ -96,9 +96,11 @@ def _code(job: Job, working_dir: Path, storage: Storage | None) -> tuple[CodeTre
 def check_storage(uri: str) -> tuple[Storage | None, list[Finding]]:
     try:
         storage = open_storage(uri)
-        storage.list()
+        storage.list()  # asks for it: does it answer, does it let us in
     except StorageError as err:
         return None, [_about_storage(uri, err.message)]
+    if not storage.has_container():
+        return None, [_about_storage(uri, "names a bucket that does not exist.", "making it.")]
     if not isinstance(storage, LocalStorage):
         return storage, []
     folder = storage.path()

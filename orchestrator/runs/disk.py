@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import uuid
@@ -11,6 +12,8 @@ from pathlib import Path
 
 # File systems that every node of a cluster can mount, as /proc/mounts calls them.
 _SHARED = re.compile(r"nfs4?|lustre|gpfs|beegfs|ceph|cifs|smb3?|9p|virtiofs|fuse\..*|wekafs|pvfs2")
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
 
 def write_whole(target: Path, data: bytes) -> None:
@@ -26,8 +29,25 @@ def create_whole(target: Path, data: bytes) -> bool:
             os.link(half, target)
         except FileExistsError:
             return False
+        except OSError as err:
+            if err.errno not in _NO_LINKS:
+                raise
+            return _create_exclusively(target, data)
         _sync_folder(target.parent)
         return True
+
+
+def _create_exclusively(target: Path, data: bytes) -> bool:
+    """For file systems without hard links: still made by one only, though not whole at once."""
+    try:
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return True
 
 
 def is_shared(path: Path) -> bool:

@@ -6,13 +6,14 @@ import json
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Any
 
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.runs import layout
-from orchestrator.runs.lease import read_holder
+from orchestrator.runs.lease import is_still_renewed, read_holder
 from orchestrator.runs.ledger import Event, Ledger, read_events
 from orchestrator.runs.plan import Fingerprint, Plan
 from orchestrator.runs.state import Status, derive
@@ -20,6 +21,8 @@ from orchestrator.runs.storage import Storage
 from orchestrator.settings.job import Job
 from orchestrator.settings.kinds import freeze, thaw
 from orchestrator.settings.secrets import mask
+
+_WORST_SKEW_S = 600.0  # between nodes that are worth asking twice
 
 
 class RunFolder:
@@ -45,8 +48,16 @@ class RunFolder:
     def events(self) -> list[Event]:
         return read_events(self.storage)
 
-    def status(self) -> Status:
-        return derive(self.events(), read_holder(self.storage))
+    def status(self, *, patient: bool = False) -> Status:
+        """`patient` takes seconds rather than believe two clocks that a far driver is dead."""
+        events, holder = self.events(), read_holder(self.storage)
+        status = derive(events, holder)
+        if not (patient and status.is_lost and holder) or holder.is_here():
+            return status
+        is_fresh = abs(time.time() - holder.renewed) < _WORST_SKEW_S
+        if is_fresh and not holder.released and is_still_renewed(self.storage, holder):
+            return derive(events, holder, now=holder.renewed)
+        return status
 
     def client_ledger(self, attempt: int = 0) -> Ledger:
         """A pen for a command that is no driver: each gets a file of its own."""

@@ -44,12 +44,16 @@ class Holder:
     released: bool = False
     generation: int = 0
 
+    def is_here(self) -> bool:
+        """On this machine, where it can be looked for among the processes."""
+        return (self.host, self.boot) == _this_machine()
+
     def why_dead(self, now: float | None = None) -> str | None:
         """Why this driver is known to be gone, or None while it may be alive."""
         who = f"driver process {self.pid} on {self.host}"
         if self.released:
             return f"{who} let go of the run"
-        if (self.host, self.boot) == _this_machine():
+        if self.is_here():
             return None if _is_alive(self.pid, self.pid_started) else f"{who} no longer exists"
         silent_s = (time.time() if now is None else now) - self.renewed
         if silent_s > LOST_AFTER_S:
@@ -123,12 +127,15 @@ def refuse_if_alive(run: Storage, current: Holder) -> None:
     """Clocks differ: a holder on another machine counts as gone only if it also stays silent."""
     if current.why_dead() is None:
         raise _taken(current)
-    if (current.host, current.boot) == _this_machine():
-        return
+    if not current.is_here() and is_still_renewed(run, current):
+        raise _taken(current)
+
+
+def is_still_renewed(run: Storage, seen: Holder) -> bool:
+    """Watched for longer than a renewal takes: says more than two machines' clocks do."""
     time.sleep(RENEW_EVERY_S * 1.5)
     again = read_holder(run)
-    if again and again.renewed != current.renewed and not again.released:
-        raise _taken(again)
+    return again is not None and again.renewed != seen.renewed and not again.released
 
 
 def _taken(holder: Holder) -> RequestError:

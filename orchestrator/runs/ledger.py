@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.runs import layout
 from orchestrator.runs.segments import StreamReader, StreamWriter
 from orchestrator.runs.storage import Storage
+from orchestrator.settings.secrets import mask
 
 _OWN: dict[str, type | tuple[type, ...]] = {
     **{"seq": int, "attempt": int, "writer": str, "time": (int, float), "kind": str}
@@ -68,7 +69,7 @@ class Ledger:
             kind=kind,
             fields=fields,
         )
-        line = json.dumps(event.to_plain(), ensure_ascii=False, default=str)
+        line = mask(json.dumps(event.to_plain(), ensure_ascii=False, default=str))
         # A lone surrogate, of a file name that is no UTF-8, becomes the escape that JSON has.
         self._stream.append(line.encode(errors="backslashreplace"), durable=True)
         return event

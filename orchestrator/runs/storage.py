@@ -104,6 +104,14 @@ class Storage:
             elif kind == fs.FileType.File:
                 self._fs.delete_file(self._at(path))
 
+    def has_container(self) -> bool:
+        """Whether the bucket exists: without one, listing just finds nothing."""
+        if urlsplit(self.uri).scheme not in ("s3", "gs", "gcs"):
+            return True
+        with self.explained(""):
+            bucket = self._fs.get_file_info(self._root.partition("/")[0])
+            return bool(bucket.type != fs.FileType.NotFound)
+
     def check_writable(self) -> str | None:
         """Why nothing can be written here, or None. Leaves no file behind."""
         path = f".write-check-{uuid.uuid4().hex[:8]}"

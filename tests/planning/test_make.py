@@ -125,6 +125,11 @@ def test_a_storage_that_cannot_be_used_is_a_finding_or_a_refusal(project: Path, 
     assert uri.rstrip("/") in report
 
 
+def test_a_bucket_that_does_not_exist_is_a_finding(project: Path, s3_uri: str) -> None:
+    assert not plan(project, storage=s3_uri).findings
+    assert "does not exist" in told(plan(project, storage=s3_uri.replace("bucket-", "bukket-")))
+
+
 def test_a_full_disk_is_a_finding(project: Path, disks) -> None:  # type: ignore[no-untyped-def]
     disk = disks.mount("size=64k")
     with suppress(OSError):

@@ -321,3 +321,22 @@ def test_a_lease_can_be_read_by_another_process(local: LocalStorage) -> None:
         assert holder is not None
         assert holder.pid == process.pid
         assert holder.why_dead() is None
+
+
+def test_a_far_driver_whose_clock_is_wrong_is_not_called_dead(local: LocalStorage) -> None:
+    """Its clock is a minute behind ours, but it goes on renewing."""
+    run = RunFolder(local, "20261121-031522-probe-k7f2")
+    run.note("submitted", attempt=1)
+    run.note("attempt_started", attempt=1)
+    slow = _put(run.storage, _elsewhere(silent_s=60))
+    assert run.status().is_lost
+    beat = threading.Timer(
+        1.0,
+        lambda: run.storage.write(
+            layout.lease(1), _json(replace(slow.holder, released=False, renewed=time.time() - 57))
+        ),
+    )
+    beat.start()
+    status = run.status(patient=True)
+    beat.join()
+    assert not status.is_lost and status.state == "starting"
