@@ -175,7 +175,7 @@ def _end_session(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.kill()
     process.wait()
-    end(others, grace_s=3)  # Ray's own processes need a moment to see that their head is gone
+    end(others, grace_s=1)  # Ray's own processes need a moment to see that their head is gone
     assert process.stdin is not None
     process.stdin.close()
 

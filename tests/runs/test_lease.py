@@ -323,6 +323,7 @@ def test_a_lease_can_be_read_by_another_process(local: LocalStorage) -> None:
         assert holder.why_dead() is None
 
 
+@pytest.mark.faults
 def test_a_far_driver_whose_clock_is_wrong_is_not_called_dead(local: LocalStorage) -> None:
     """Its clock is a minute behind ours, but it goes on renewing."""
     run = RunFolder(local, "20261121-031522-probe-k7f2")

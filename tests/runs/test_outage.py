@@ -83,6 +83,7 @@ def wire(s3_endpoint: str) -> Iterator[Wire]:
     made.close()
 
 
+@pytest.mark.faults
 def test_a_follower_survives_a_cut_wire_without_repeating_or_losing_a_line(
     wire: Wire, s3_endpoint: str, s3_uri: str
 ) -> None:
