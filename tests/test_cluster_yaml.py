@@ -12,13 +12,20 @@ FILE = Path(__file__).resolve().parent.parent / "cluster.yaml"
 
 @pytest.mark.ray
 def test_cluster_yaml_passes_rays_own_validation() -> None:
+    """The way of `ray up` itself, up to where it would start machines."""
+    from ray.autoscaler._private.providers import _NODE_PROVIDERS
     from ray.autoscaler._private.util import prepare_config, validate_config
 
-    config = prepare_config(yaml.safe_load(FILE.read_text()))
-    validate_config(config)
-    del config["provider"]
-    with pytest.raises(Exception, match="provider"):
+    def validated(config: dict) -> dict:
+        provider = _NODE_PROVIDERS[config["provider"]["type"]](config["provider"])
+        config = provider.fillout_available_node_types_resources(prepare_config(config))
         validate_config(config)
+        return provider.bootstrap_config(config)
+
+    config = yaml.safe_load(FILE.read_text())
+    assert validated(config)["cluster_name"] == "orchestrator"
+    with pytest.raises(Exception, match="setup_comands"):
+        validated(yaml.safe_load(FILE.read_text()) | {"setup_comands": []})
 
 
 def test_the_head_asks_for_a_token_and_listens_on_loopback_only() -> None:
@@ -28,5 +35,7 @@ def test_the_head_asks_for_a_token_and_listens_on_loopback_only() -> None:
     assert len(starts) == 2
     assert all("RAY_AUTH_MODE=token" in command for command in starts)
     assert "--dashboard-host=127.0.0.1" in starts[0]
+    # Ray's newer autoscaler never starts the workers of a `local` cluster.
+    assert "RAY_enable_autoscaler_v2=0" in starts[0]
     assert "~/.ray/auth_token" in config["file_mounts"]
     assert any("chmod 600 ~/.ray/auth_token" in command for command in config["setup_commands"])

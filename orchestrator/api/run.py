@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -25,7 +24,7 @@ from orchestrator.errors import (
     SettingsError,
 )
 from orchestrator.runs import layout
-from orchestrator.runs.code import read_tree, unpack
+from orchestrator.runs.code import read_tree
 from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.ledger import Event
 from orchestrator.runs.lineage import package_versions
@@ -172,17 +171,15 @@ class Run:
     ) -> Outcome:
         """Be the driver of one attempt, in this process, on the run's own copy of the code."""
         begin = partial(self._record_submission, attempt, place=Place.HERE.value)
-        with tempfile.TemporaryDirectory(prefix="orchestrator-code-") as scratch:
-            unpack(self.folder.code(attempt), Path(scratch))
-            task = Drive(
-                run=self.folder,
-                attempt=attempt,
-                place=Place.HERE,
-                code_dir=Path(scratch),
-                echo=say,
-                begin=begin,
-            )
-            return drive(task, stop)
+        task = Drive(
+            run=self.folder,
+            attempt=attempt,
+            place=Place.HERE,
+            code_dir=None,
+            echo=say,
+            begin=begin,
+        )
+        return drive(task, stop)
 
     def submit_to(self, http: RayHttp, attempt: int) -> None:
         job = self.job()

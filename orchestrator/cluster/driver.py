@@ -6,12 +6,10 @@ It imports neither Ray nor torch, so a crash of either leaves somebody to tell t
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -19,13 +17,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from orchestrator.cluster.embedded import keep_ray_logs, ray_environment, unwanted
 from orchestrator.cluster.outcome import Outcome
 from orchestrator.cluster.output import plain
 from orchestrator.cluster.place import Place
+from orchestrator.cluster.scratch import scratch_folder
 from orchestrator.cluster.sessions import end, others_in_session
 from orchestrator.cluster.stop import StopSignal, stop_on_signals
 from orchestrator.errors import OrchestratorError, StorageError
 from orchestrator.runs import layout
+from orchestrator.runs.code import unpack
 from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.hooks import tell
 from orchestrator.runs.lease import RENEW_EVERY_S, Lease, LeaseLost
@@ -45,7 +46,7 @@ class Drive:
     run: RunFolder
     attempt: int
     place: Place
-    code_dir: Path  # the submitted code, unpacked; attempts run in it
+    code_dir: Path | None  # the submitted code, where it is unpacked already, as Ray Jobs does
     echo: Callable[[str], None]  # gets every line of the attempt's output
     begin: Callable[[], object] = lambda: None  # called once the run is surely this driver's
 
@@ -78,15 +79,17 @@ def drive(task: Drive, stop: StopSignal | None = None) -> Outcome:
 
 
 def _attempt(task: Drive, job: Job, ledger: Ledger, stop: StopSignal, watch: _Watch) -> Outcome:
-    with tempfile.TemporaryDirectory(prefix="orchestrator-ray-") as private:
-        process = _spawn(task, job, Path(private))
+    with scratch_folder() as scratch:
+        process = _spawn(task, job, scratch)
         returncode = _until_end(process, task, job, ledger, stop, watch)
-    outcome = _last_word(task)
-    if outcome is None:
-        reason = stop.reason if stop.is_asked else None
-        if returncode < 0:
-            ledger.record("attempt_killed", signal=signal.Signals(-returncode).name)
-        outcome = Outcome.of_exit(returncode, stop_reason=reason)
+        outcome = _last_word(task)
+        if outcome is None:
+            reason = stop.reason if stop.is_asked else None
+            if returncode < 0:
+                ledger.record("attempt_killed", signal=signal.Signals(-returncode).name)
+            outcome = Outcome.of_exit(returncode, stop_reason=reason)
+        if outcome.state == "failed":
+            keep_ray_logs(scratch, task.run, task.attempt)
     return outcome
 
 
@@ -108,47 +111,33 @@ def _until_end(
     return process.returncode
 
 
-def _spawn(task: Drive, job: Job, private: Path) -> subprocess.Popen[bytes]:
+def _spawn(task: Drive, job: Job, scratch: Path) -> subprocess.Popen[bytes]:
     """A session of its own: Ctrl-C in the terminal reaches the driver only, which passes it on."""
-    script = find_job_file(job.kind, task.code_dir)
+    code_dir = task.code_dir
+    if code_dir is None:
+        code_dir = scratch / "code"
+        code_dir.mkdir()
+        unpack(task.run.code(task.attempt), code_dir)
+    script = find_job_file(job.kind, code_dir)
     command = [sys.executable, str(script), "--run", task.run.uri]
     command += ["--attempt", str(task.attempt), "--place", task.place.value]
-    paths = [str(task.code_dir), os.environ.get("PYTHONPATH", "")]
+    paths = [str(code_dir), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONUNBUFFERED": "1",
-        "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers stay in the submitted code
-        "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # it tells every printed line twice
-        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-        # Ray's page on Train stays empty without it, but it needs a dashboard to ask.
-        "RAY_TRAIN_ENABLE_STATE_TRACKING": "1" if task.place is Place.CLUSTER else "0",
+        **ray_environment(task.place, scratch),
     }
-    if task.place is Place.HERE:
-        _shield(environment, private)
+    for name in unwanted(task.place):
+        environment.pop(name, None)
     return subprocess.Popen(
         command,
-        cwd=task.code_dir,
+        cwd=code_dir,
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-
-
-def _shield(environment: dict[str, str], private: Path) -> None:
-    """An embedded Ray with a token of its own; Ray would leave one in the home folder for all."""
-    token = private / "token"
-    descriptor = os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(32))
-    environment.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
-    # There is no dashboard here. Ray Train's helpers would search the machine for one, for half a
-    # minute; an address where nobody listens gives them their answer at once.
-    environment["RAY_API_SERVER_ADDRESS"] = "http://127.0.0.1:9"
-    environment["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # nobody drains this machine
-    for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
-        environment.pop(name, None)
 
 
 def _wait(

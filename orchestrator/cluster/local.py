@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -39,6 +41,7 @@ class LocalCluster:
     started: float
     token_file: str
     log: str
+    files: str  # Ray's own, removed by `down`
 
     def is_alive(self) -> bool:
         try:
@@ -79,6 +82,7 @@ def find_local() -> LocalCluster | None:
         return None
     if cluster.is_alive():
         return cluster
+    shutil.rmtree(cluster.files, ignore_errors=True)
     record.unlink(missing_ok=True)
     return None
 
@@ -96,7 +100,8 @@ def up(*, port: int | None, num_cpus: int | None, say: Callable[[str], None]) ->
     ports = _free_ports(3)
     dashboard = port or (_USUAL_PORT if _is_free(_USUAL_PORT) else ports[0])
     log = home / "cluster.log"
-    command = _ray_start(dashboard, ports[1], ports[2], num_cpus)
+    files = tempfile.mkdtemp(prefix="orchestrator-cluster-")
+    command = [*_ray_start(dashboard, ports[1], ports[2], num_cpus), f"--temp-dir={files}"]
     say(f"Starting Ray with its dashboard on http://127.0.0.1:{dashboard} …")
     with open(log, "wb") as output:
         process = subprocess.Popen(
@@ -115,6 +120,7 @@ def up(*, port: int | None, num_cpus: int | None, say: Callable[[str], None]) ->
         started=time.time(),
         token_file=str(token_file),
         log=str(log),
+        files=files,
     )
     try:
         _wait_until_ready(cluster, process)
@@ -142,6 +148,7 @@ def _end(cluster: LocalCluster) -> int:
     if cluster.is_alive():
         os.kill(cluster.pid, signal.SIGTERM)
     end(processes, grace_s=_DOWN_WITHIN_S)
+    shutil.rmtree(cluster.files, ignore_errors=True)
     return len(processes)
 
 

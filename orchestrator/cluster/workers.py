@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +25,7 @@ from orchestrator.cluster.desk import Desk, Stage
 from orchestrator.cluster.failures import check_satisfiable, told_once, worker_resources
 from orchestrator.cluster.outcome import WorkersDiffer
 from orchestrator.cluster.place import Place
+from orchestrator.cluster.scratch import scratch_folder
 from orchestrator.errors import RunStopped
 from orchestrator.runs.code import differing_files, unpacked_fingerprint
 from orchestrator.runs.find import open_run
@@ -94,7 +94,7 @@ def run_workers(attempt: Attempt, function: Callable[[Worker], Any]) -> list[Any
     # Train insists on a folder of its own. Every rank tells us what it has through our storage, so
     # this one holds nothing worth keeping.
     with (
-        tempfile.TemporaryDirectory(prefix="orchestrator-train-") as scratch,
+        scratch_folder() as scratch,
         _watched(attempt, desk),
     ):
         trainer = TorchTrainer(
@@ -108,7 +108,7 @@ def run_workers(attempt: Attempt, function: Callable[[Worker], Any]) -> list[Any
             ),
             run_config=ray.train.RunConfig(
                 name=attempt.run.id,
-                storage_path=scratch,
+                storage_path=str(scratch),
                 # One attempt is one fit: whether to try again is the driver's to say.
                 failure_config=FailureConfig(
                     max_failures=0, controller_failure_limit=0, max_preemption_failures=0

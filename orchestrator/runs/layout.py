@@ -23,6 +23,11 @@ def code_of_attempt(attempt: int) -> str:
     return f"code-{attempt:04d}.zip"
 
 
+def ray_logs(attempt: int) -> str:
+    """What an embedded Ray said, kept when its attempt failed."""
+    return f"{LOGS}/{attempt:04d}-ray.zip"
+
+
 def lease(generation: int) -> str:
     return f"{LEASES}/{generation:06d}.json"
 

@@ -1,0 +1,1 @@
+"""Text to training: documents, their order, samples, packs, masks; and what proves what was fed."""
