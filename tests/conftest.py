@@ -18,6 +18,9 @@ from orchestrator.runs.code import read_tree
 from orchestrator.runs.plan import Plan
 from orchestrator.runs.storage import LocalStorage, Storage, open_storage
 from orchestrator.settings.probe import ProbeJob
+from tests.real import cluster, environment, orchestrate
+
+__all__ = ["cluster", "environment", "orchestrate"]  # fixtures of tests that need a real Ray
 
 # A slow machine is no failure, and a fixture that only names a place may serve many examples.
 # Few of them keep the fast tests fast; every run draws others.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from orchestrator.cluster.outcome import Cause, Outcome
 from orchestrator.cluster.place import Place
-from orchestrator.cluster.scratch import sweep
+from orchestrator.cluster.scratch import abandon
 from orchestrator.cluster.sessions import end, others_in_session
 from orchestrator.cluster.stop import StopSignal, stop_on_signals
 from orchestrator.errors import OrchestratorError, RunStopped
@@ -98,7 +98,7 @@ def end_with_driver() -> None:
         # with the embedded Ray, which would stay for a minute.
         if os.getsid(0) == os.getpid():
             end(others_in_session(os.getpid()), grace_s=0)
-        sweep()
+        abandon()
         os._exit(Cause.DRIVER_GONE.exit_code)
 
     threading.Thread(target=watch, daemon=True, name="driver-watch").start()

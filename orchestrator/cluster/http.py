@@ -81,16 +81,12 @@ class RayHttp:
             can_grow=_has_autoscaler(status),
         )
 
-    def upload(self, name: str, data: bytes) -> bool:
-        """Put a package where runtime environments find it; False when it was there already."""
+    def upload(self, name: str, data: bytes) -> None:
+        """Put a package where runtime environments find it."""
         path = f"/api/packages/gcs/{quote(name)}"
-        status, _ = self._ask("GET", path)
-        if status == 200:
-            return False
         status, body = self._ask("PUT", path, data=data, timeout_s=_UPLOAD_TIMEOUT_S)
         if status != 200:
             raise ClusterError(f"{self.address} did not take the code: {_last_line(body)}.")
-        return True
 
     def submit(self, request: dict[str, Any]) -> None:
         status, body = self._ask("POST", "/api/jobs/", data=json.dumps(request).encode())

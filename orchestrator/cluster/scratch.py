@@ -16,19 +16,29 @@ from pathlib import Path
 
 _PREFIX = "orchestrator-scratch-"
 _LOCK = ".lock"
+_MINE: set[Path] = set()
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    sweep()
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _MINE.add(folder)
         yield folder
     finally:
+        _MINE.discard(folder)
         shutil.rmtree(folder, ignore_errors=True)  # before the lock goes
         os.close(descriptor)
+        sweep()  # what a killed attempt left to its driver
+
+
+def abandon() -> None:
+    """For a process that is about to leave without unwinding: its own folders too."""
+    for folder in _MINE:
+        shutil.rmtree(folder, ignore_errors=True)
+    sweep()
 
 
 def sweep() -> None:

@@ -20,10 +20,13 @@ def submission_id(run_id: str, attempt: int) -> str:
 def submit_driver(http: RayHttp, run: RunFolder, attempt: int, stop_grace_s: float) -> str:
     """Returns when the cluster has accepted the job. Raises ClusterError when it did not."""
     code = run.code(attempt)
-    package = f"_ray_pkg_{hashlib.sha1(code).hexdigest()}.zip"
+    submission = submission_id(run.id, attempt)
+    # A name of its own for every submission, though the bytes may be there already: Ray removes a
+    # package when its last job ends, and one that starts at that moment finds it half gone.
+    package = f"_ray_pkg_{hashlib.sha1(submission.encode() + code).hexdigest()}.zip"
     http.upload(package, code)
     request: dict[str, Any] = {
-        "submission_id": submission_id(run.id, attempt),
+        "submission_id": submission,
         # `exec`: the signals of a stop reach the driver, not a shell around it.
         "entrypoint": f"exec python -m {DRIVE} {shlex.quote(run.uri)} --attempt {attempt}",
         "runtime_env": {
@@ -36,4 +39,4 @@ def submit_driver(http: RayHttp, run: RunFolder, attempt: int, stop_grace_s: flo
         "metadata": {"orchestrator_run": run.id, "orchestrator_attempt": str(attempt)},
     }
     http.submit(request)
-    return str(request["submission_id"])
+    return submission

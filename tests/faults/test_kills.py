@@ -32,15 +32,9 @@ def attempt_of(driver: int) -> psutil.Process:
     return attempt
 
 
-def workers() -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if "RayTrainWorker" in " ".join(process.cmdline()):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+def workers_of(cluster: LocalCluster) -> list[psutil.Process]:
+    """Of this cluster only: other tests, and other people, may have a Ray here too."""
+    return [one for one in cluster.processes() if "RayTrainWorker" in " ".join(one.cmdline())]
 
 
 def test_a_killed_driver_of_a_submitted_run_is_failed_and_resume_completes_it(
@@ -91,7 +85,7 @@ def test_a_killed_worker_is_named_and_its_run_fails(
 ) -> None:
     run = submit(orchestrate, *HOLDS, "name=worker-killed", "cluster.num_workers=2")
     wait_for_state(orchestrate, run, "running")
-    workers()[0].kill()
+    workers_of(cluster)[0].kill()
     status = wait_for_state(orchestrate, run, "failed")
     assert "rank" in status["reason"] and status["blame"] == "cluster"
 

@@ -1,3 +1,0 @@
-from tests.real import cluster, environment, orchestrate
-
-__all__ = ["cluster", "environment", "orchestrate"]
