@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.api.run import Run, Say
 from orchestrator.cluster.follow import http_for
-from orchestrator.cluster.http import RayHttp
+from orchestrator.cluster.http import NotAccepted, RayHttp
 from orchestrator.cluster.local import find_local
 from orchestrator.cluster.place import Place
 from orchestrator.cluster.stop import StopSignal
@@ -71,7 +71,7 @@ class Orchestrator:
         run = self.create(plan)
         try:
             run.submit_to(http, 1)
-        except BaseException:
+        except NotAccepted:
             self.archive.delete(run.folder)
             raise
         return run

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.cluster.driver import Drive, drive
 from orchestrator.cluster.follow import end_of_submission, http_for
-from orchestrator.cluster.http import RayHttp
+from orchestrator.cluster.http import NotAccepted, RayHttp
 from orchestrator.cluster.local import find_local
 from orchestrator.cluster.outcome import Outcome
 from orchestrator.cluster.place import Place
@@ -19,11 +19,13 @@ from orchestrator.cluster.stop import StopSignal
 from orchestrator.cluster.submit import submission_id, submit_driver
 from orchestrator.errors import (
     ClusterError,
+    NotFoundError,
     OrchestratorError,
     RequestError,
     SettingsError,
 )
 from orchestrator.runs import layout
+from orchestrator.runs.archive import Archive
 from orchestrator.runs.code import read_tree
 from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.ledger import Event
@@ -64,6 +66,8 @@ class Run:
         What the cluster says of an end is written down: its job table will not be there for ever.
         """
         status = self.folder.status(patient=True)
+        if not status.created and not self.folder.exists():
+            raise NotFoundError(f"{self.id} was deleted.")
         ending = end_of_submission(status)
         if ending is None:
             return status
@@ -94,7 +98,7 @@ class Run:
                 over = not follow or self.status().state.is_over
                 lines = reader.read_new()
             except OrchestratorError as err:
-                if not follow:
+                if not follow or isinstance(err, NotFoundError):
                     raise
                 say(f"{err.message} Trying again …")
                 time.sleep(2.0)
@@ -113,7 +117,7 @@ class Run:
         asked_by = by or f"process {os.getpid()}"
         self.folder.note("stop_requested", attempt=status.attempt, by=asked_by, grace_s=grace)
         if status.state is State.QUEUED:
-            self._withdraw(status)
+            self._withdraw(status, asked_by)
         if not wait:
             return self.status()
         deadline = time.monotonic() + grace + 30
@@ -160,6 +164,13 @@ class Run:
             self.submit_to(http, attempt)
         return self.status()
 
+    def delete(self) -> None:
+        """With its whole folder. One that still waits in a queue is taken out of it first."""
+        status = self.status()
+        if status.state is State.QUEUED:
+            self.stop(by="delete", grace_s=0)
+        Archive(self.folder.parent).delete(self.folder)
+
     def tag(self, add: Sequence[str], remove: Sequence[str] = ()) -> None:
         self.folder.note("tagged", add=list(add), remove=list(remove))
 
@@ -191,7 +202,7 @@ class Run:
         )
         try:
             submit_driver(http, self.folder, attempt, job.cluster.stop_grace)
-        except ClusterError as err:
+        except NotAccepted as err:
             self.folder.note("failed", attempt=attempt, reason=err.message, blame="cluster")
             raise
 
@@ -224,10 +235,12 @@ class Run:
             "code_taken", attempt=attempt, fingerprint=tree.fingerprint, root=str(root)
         )
 
-    def _withdraw(self, status: Status) -> None:
-        """A run that waits in the cluster's queue has no driver to ask."""
+    def _withdraw(self, status: Status, by: str) -> None:
+        """A run that waits has no driver to ask: Ray is, or, where none will come, nobody."""
         if status.address and status.submission_id:
             http_for(status.address).stop_job(status.submission_id)
+        elif status.attempt == 0:
+            self.folder.note("stopped", reason=f"withdrawn by {by} before it was started")
 
 
 def _cluster_to_resume_on(address: str | None) -> RayHttp:

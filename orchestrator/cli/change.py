@@ -88,7 +88,7 @@ def delete(
         console.print(f"{run.id}  {run.status().state}")
     _confirm(f"Delete {len(found)} with everything in their folders?", yes)
     for run in found:
-        orchestrator.archive.delete(run.folder)
+        run.delete()
     console.print(f"{len(found)} deleted.")
     return 0
 
@@ -96,7 +96,9 @@ def delete(
 @app.command()
 def prune(
     storage: Storage = None,
-    keep: Annotated[int, typer.Option("--keep", help="Always keep this many newest runs.")] = 20,
+    keep: Annotated[
+        int, typer.Option("--keep", min=0, help="Always keep this many newest runs.")
+    ] = 20,
     older_than: Annotated[
         str, typer.Option("--older-than", help="Ended longer ago: 12h, 30d.")
     ] = "30d",
@@ -119,7 +121,7 @@ def prune(
     leftovers = orchestrator.archive.leftovers()
     if yes:
         for run_id in going:
-            orchestrator.archive.delete(orchestrator.find(run_id).folder)
+            orchestrator.find(run_id).delete()
         for name in leftovers:
             orchestrator.storage.remove(name)
     if as_json:

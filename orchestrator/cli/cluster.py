@@ -19,14 +19,13 @@ app.add_typer(verbs, name="cluster")
 
 @verbs.command()
 def up(
-    port: Annotated[int | None, typer.Option(help="The dashboard's; else 8265 if free.")] = None,
-    num_cpus: Annotated[int | None, typer.Option(help="CPUs to offer; else all.")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="The dashboard's; 0: any. Else 8265 if free."),
+    ] = None,
+    num_cpus: Annotated[int | None, typer.Option(min=0, help="CPUs to offer; else all.")] = None,
 ) -> int:
     """Start it: dashboard on loopback, token authentication on."""
-    if existing := local.find_local():
-        console.print(f"It is up already: [bold]{existing.address}[/], process {existing.pid}.")
-        footer("orchestrator cluster status", "orchestrator cluster down")
-        return 0
     cluster = local.up(port=port, num_cpus=num_cpus, say=console.print)
     console.print(f"Up: [bold]{cluster.address}[/], process {cluster.pid}, log {cluster.log}")
     console.print(f"Its token is in {cluster.token_file} (mode 600); this command line finds it.")

@@ -9,6 +9,7 @@ import sys
 from orchestrator.cli.main import run as run_verb
 from orchestrator.cluster.attempt import Body, run_attempt
 from orchestrator.cluster.place import Place
+from orchestrator.runs.find import split_uri
 
 
 def job_main(kind: str, body: str) -> None:
@@ -21,7 +22,7 @@ def job_main(kind: str, body: str) -> None:
     if known.run is None:
         sys.exit(run_verb(["run", kind, *overrides]))
     if known.attempt is None:
-        storage, _, run_id = known.run.rstrip("/").rpartition("/")
+        storage, run_id = split_uri(known.run)
         sys.exit(run_verb(["resume", run_id, "--storage", storage, "--here", *overrides]))
     outcome = run_attempt(known.run, known.attempt, known.place, _import(body))
     sys.exit(outcome.cause.exit_code)

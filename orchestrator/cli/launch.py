@@ -45,7 +45,9 @@ def plan(
 
 
 @app.command()
-def run(job: Job, overrides: Overrides = None, storage: Storage = None) -> int:
+def run(
+    job: Job, overrides: Overrides = None, storage: Storage = None, as_json: Json = False
+) -> int:
     """Run a job here, in the foreground, with a Ray of its own.
 
     Ctrl-C stops at the next safe point; a second one stops now.
@@ -53,11 +55,11 @@ def run(job: Job, overrides: Overrides = None, storage: Storage = None) -> int:
     orchestrator = Orchestrator(storage)
     made = orchestrator.plan(job, overrides or (), place=Place.HERE)
     _refuse(made)
-    with Live() as live:
+    with Live(quiet=as_json) as live:
         started = orchestrator.create(made)
         live.follow(started)
         started.drive_here(1, say=live.say)
-    return _told(started)
+    return _told(started, as_json=as_json)
 
 
 @app.command()
@@ -93,7 +95,7 @@ def resume(
     if code not in ("run", "here"):
         raise typer.BadParameter(f"--code={code} is neither `run` nor `here`")
     found = find(run, storage)
-    with Live() as live:
+    with Live(quiet=as_json) as live:
         live.follow(found)
         status = found.resume(
             place=Place.HERE if here else (Place.CLUSTER if address else None),
@@ -103,7 +105,7 @@ def resume(
         )
     if status.place == Place.CLUSTER.value:
         return _accepted(found, as_json=as_json)
-    return _told(found)
+    return _told(found, as_json=as_json)
 
 
 @app.command()
@@ -129,11 +131,11 @@ def fork(
     _refuse(made)
     if place is Place.CLUSTER:
         return _accepted(orchestrator.submit(made), as_json=as_json)
-    with Live() as live:
+    with Live(quiet=as_json) as live:
         child = orchestrator.create(made)
         live.follow(child)
         child.drive_here(1, say=live.say)
-    return _told(child)
+    return _told(child, as_json=as_json)
 
 
 def _refuse(made: Plan) -> None:
@@ -160,9 +162,14 @@ def _accepted(submitted: Run, *, as_json: bool) -> int:
     return 0
 
 
-def _told(ended: Run) -> int:
+def _told(ended: Run, *, as_json: bool = False) -> int:
     """How a run in the foreground ended, and what one would do next."""
     status = ended.status()
+    if as_json:
+        show_json(
+            "run", run=ended.id, uri=ended.folder.uri, state=status.state, reason=status.reason
+        )
+        return EXIT_CODES.get(status.state, 1)
     console.print(f"\n[bold]{ended.id}[/] {status.state}. Folder: {ended.folder.uri}")
     if status.reason:
         console.print(status.reason, markup=False)

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from orchestrator.api import Run
-from orchestrator.cli.screen import console
 from orchestrator.cluster.output import for_people
 from orchestrator.errors import OrchestratorError
 from orchestrator.tracking.progress import read_progress
@@ -21,11 +20,12 @@ _EVERY_S = 0.5
 class Live:
     """On a terminal a spinner and, where the total is known, a bar; elsewhere plain lines only."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._out = sys.stderr if quiet else sys.stdout  # quiet: stdout is for one JSON document
         self._bar: Progress | None = None
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and not quiet:
             self._bar = Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
@@ -57,11 +57,11 @@ class Live:
         if self._bar is not None:
             self._bar.console.print(told, markup=False, soft_wrap=True)
         else:
-            print(told, flush=True)
+            print(told, file=self._out, flush=True)
 
     def follow(self, run: Run) -> None:
         if self._bar is None:
-            console.print(f"run {run.id}")
+            print(f"run {run.id}", file=self._out)
             return
         self._thread = threading.Thread(target=self._watch, args=(run,), daemon=True)
         self._thread.start()

@@ -22,7 +22,7 @@ from orchestrator.cli.screen import (
     took,
 )
 from orchestrator.cluster.output import for_people
-from orchestrator.runs.state import Status
+from orchestrator.runs.state import State, Status
 from orchestrator.settings.build import flatten, to_plain
 from orchestrator.settings.kinds import changed_keys
 from orchestrator.tracking.progress import read_progress
@@ -34,7 +34,7 @@ app = typer.Typer()
 def list_runs(
     storage: Storage = None,
     tag: Annotated[str | None, typer.Option("--tag", help="Only runs with this tag.")] = None,
-    state: Annotated[str | None, typer.Option("--state", help="Only runs in this state.")] = None,
+    state: Annotated[State | None, typer.Option("--state", help="Only runs in this state.")] = None,
     as_json: Json = False,
 ) -> int:
     """All runs, newest last."""
@@ -48,7 +48,9 @@ def list_runs(
         show_json("list", runs=[{"run": run.id, **_facts(status)} for run, status in chosen])
         return 0
     if not chosen:
-        console.print(f"No runs in {orchestrator.storage.uri}.")
+        asked = [f"state {state}"] * bool(state) + [f"tag {tag}"] * bool(tag)
+        such = f" with {' and '.join(asked)}" if asked else ""
+        console.print(f"No runs{such} in {orchestrator.storage.uri}.")
         footer("orchestrator run probe")
         return 0
     rows = table("run", "state", "attempts", "age", "took", "tags", "reason")
@@ -132,7 +134,7 @@ def events(run: RunName, storage: Storage = None, as_json: Json = False) -> int:
         said = ", ".join(
             f"{key}={_short(value)}"
             for key, value in event.fields.items()
-            if value and not isinstance(value, dict | list)
+            if value not in (None, "") and not isinstance(value, dict | list)
         )
         rows.add_row(clock(event.time), str(event.attempt), event.writer, event.kind, said)
     console.print(rows)

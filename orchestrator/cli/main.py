@@ -71,6 +71,7 @@ app = typer.Typer(
     cls=Verbs,
     add_completion=False,
     rich_markup_mode=None,
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -105,8 +106,14 @@ def run(argv: list[str]) -> int:
             traceback.print_exc()
         print(f"orchestrator: {err}", file=sys.stderr)
         return err.exit_code
-    except SystemExit as err:  # how the command line says its exit code
-        return err.code if isinstance(err.code, int) else int(bool(err.code))
     except BrokenPipeError:  # `orchestrator list | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as err:  # the border: a fault of ours is told in a line as well
+        if os.environ.get("ORCHESTRATOR_DEBUG"):
+            raise
+        told = f"orchestrator: a fault of ours: {type(err).__name__}: {err}"
+        print(f"{told}\n--debug shows where.", file=sys.stderr)
+        return 1
+    except SystemExit as err:  # how the command line says its exit code
+        return err.code if isinstance(err.code, int) else int(bool(err.code))
     return 0

@@ -20,6 +20,7 @@ from orchestrator.cluster.stop import StopSignal, stop_on_signals
 from orchestrator.errors import OrchestratorError, RunStopped
 from orchestrator.runs.find import open_run
 from orchestrator.runs.folder import RunFolder
+from orchestrator.runs.insist import insist
 from orchestrator.runs.ledger import Ledger
 from orchestrator.settings.extensions import import_extensions
 from orchestrator.settings.job import Job
@@ -69,7 +70,7 @@ def run_attempt(uri: str, number: int, place: Place, body: Body) -> Outcome:
         if not isinstance(err, OrchestratorError):
             traceback.print_exc()
         outcome = Outcome.of_error(err)
-    ledger.record("attempt_ended", **outcome.to_plain())
+    insist(lambda: ledger.record("attempt_ended", **outcome.to_plain()))
     ledger.close()
     return outcome
 

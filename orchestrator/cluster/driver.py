@@ -5,6 +5,7 @@ It imports neither Ray nor torch, so a crash of either leaves somebody to tell t
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -15,26 +16,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
 from orchestrator.cluster.embedded import keep_ray_logs, ray_environment, unwanted
 from orchestrator.cluster.outcome import Outcome
-from orchestrator.cluster.output import plain
+from orchestrator.cluster.output import pump
 from orchestrator.cluster.place import Place
 from orchestrator.cluster.scratch import scratch_folder
 from orchestrator.cluster.sessions import end, others_in_session
 from orchestrator.cluster.stop import StopSignal, stop_on_signals
-from orchestrator.errors import OrchestratorError, StorageError
-from orchestrator.runs import layout
+from orchestrator.errors import OrchestratorError
 from orchestrator.runs.code import unpack
 from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.hooks import tell
+from orchestrator.runs.insist import insist
 from orchestrator.runs.lease import RENEW_EVERY_S, Lease, LeaseLost
 from orchestrator.runs.ledger import Ledger, LedgerReader
-from orchestrator.runs.segments import StreamWriter
 from orchestrator.settings.bundled import find_job_file
 from orchestrator.settings.job import Job
-from orchestrator.settings.secrets import mask, secret_values
+from orchestrator.settings.secrets import mask
 
 _LOOK_EVERY_S = 1.0  # for a stop request in the folder
 
@@ -55,60 +54,90 @@ def drive(task: Drive, stop: StopSignal | None = None) -> Outcome:
     """Run one attempt to its end. Refused (RequestError) while another driver has the run."""
     stop = stop or StopSignal()
     lease = Lease.acquire(task.run.storage)
-    task.begin()
+    watch = _Watch(task.run, lease, stop, task.attempt)
+    try:
+        task.begin()
+        with stop_on_signals(stop):
+            return _drive(task, stop, watch)
+    finally:
+        watch.end()
+        if watch.lost is None:
+            insist(lease.release)
+
+
+def _drive(task: Drive, stop: StopSignal, watch: _Watch) -> Outcome:
+    """The story of one attempt, by whoever holds the lease."""
     ledger = Ledger(task.run.storage, attempt=task.attempt, writer="driver")
     job = task.run.job()
-    with stop_on_signals(stop):
-        ledger.record(
-            "attempt_started", place=task.place.value, host=socket.gethostname(), pid=os.getpid()
-        )
-        watch = _Watch(task.run, lease, stop, task.attempt)
-        watch.start()
-        try:
-            outcome = _attempt(task, job, ledger, stop, watch)
-        finally:
-            watch.end()
-        if watch.lost is not None:
-            raise watch.lost
-        if outcome.state == "stopped" and stop.reason not in outcome.reason:
-            outcome = replace(outcome, reason=stop.reason)  # the attempt saw only a signal
-        _tell_end(task, job, ledger, outcome)
+    ledger.record(
+        "attempt_started", place=task.place.value, host=socket.gethostname(), pid=os.getpid()
+    )
+    watch.start()
+    attempt = _Attempt(task=task, job=job, ledger=ledger, stop=stop, watch=watch)
+    outcome = attempt.run()
+    if watch.lost is not None:
+        raise watch.lost
+    if outcome.state == "stopped" and stop.reason not in outcome.reason:
+        outcome = replace(outcome, reason=stop.reason)  # the attempt saw only a signal
+    _tell_end(task, job, ledger, outcome)
     ledger.close()
-    lease.release()
     return outcome
 
 
-def _attempt(task: Drive, job: Job, ledger: Ledger, stop: StopSignal, watch: _Watch) -> Outcome:
-    with scratch_folder() as scratch:
-        process = _spawn(task, job, scratch)
-        returncode = _until_end(process, task, job, ledger, stop, watch)
-        outcome = _last_word(task)
-        if outcome is None:
-            reason = stop.reason if stop.is_asked else None
-            if returncode < 0:
-                ledger.record("attempt_killed", signal=signal.Signals(-returncode).name)
-            outcome = Outcome.of_exit(returncode, stop_reason=reason)
-        if outcome.state == "failed":
-            keep_ray_logs(scratch, task.run, task.attempt)
-    return outcome
+@dataclass(frozen=True, kw_only=True)
+class _Attempt:
+    """One attempt's process, from its start to its last word."""
 
+    task: Drive
+    job: Job
+    ledger: Ledger
+    stop: StopSignal
+    watch: _Watch
 
-def _until_end(
-    process: subprocess.Popen[bytes],
-    task: Drive,
-    job: Job,
-    ledger: Ledger,
-    stop: StopSignal,
-    watch: _Watch,
-) -> int:
-    pump = threading.Thread(target=_pump, args=(process.stdout, task), name="pump")
-    pump.start()
-    try:
-        _wait(process, job, ledger, stop, watch)
-    finally:
-        _end_session(process)
-        pump.join(timeout=10)
-    return process.returncode
+    def run(self) -> Outcome:
+        with scratch_folder() as scratch:
+            process = _spawn(self.task, self.job, scratch)
+            was_ended = self._until_end(process)
+            outcome = _last_word(self.task)
+            if outcome is None:
+                outcome = self._without_a_word(process.returncode, was_ended)
+            if outcome.state == "failed":
+                keep_ray_logs(scratch, self.task.run, self.task.attempt)
+        return outcome
+
+    def _until_end(self, process: subprocess.Popen[bytes]) -> bool:
+        """Whether it had to be ended by us."""
+        task = self.task
+        reading = threading.Thread(
+            target=pump, args=(process.stdout, task.run, task.attempt, task.echo), name="pump"
+        )
+        reading.start()
+        try:
+            self._wait(process)
+        finally:
+            was_ended = _end_session(process)
+            reading.join(timeout=150)
+        return was_ended
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        """A stop is passed on; after its grace, or a second one, nobody waits any more."""
+        stop, deadline = self.stop, math.inf
+        while process.poll() is None and self.watch.lost is None:
+            if stop.is_asked and deadline == math.inf:
+                grace_s = self.job.cluster.stop_grace if stop.grace_s is None else stop.grace_s
+                self.ledger.record("stopping", reason=stop.reason, grace_s=grace_s)
+                self.task.echo(f"Stopping at the next safe point ({stop.reason}) …")
+                process.send_signal(signal.SIGTERM)
+                deadline = time.monotonic() + grace_s
+            if stop.is_now or time.monotonic() > deadline:
+                return
+            time.sleep(0.05)
+
+    def _without_a_word(self, returncode: int, was_ended: bool) -> Outcome:
+        if returncode < 0:
+            self.ledger.record("attempt_killed", signal=signal.Signals(-returncode).name)
+        reason = self.stop.reason if self.stop.is_asked else None
+        return Outcome.of_exit(returncode, stop_reason=reason, was_ended=was_ended)
 
 
 def _spawn(task: Drive, job: Job, scratch: Path) -> subprocess.Popen[bytes]:
@@ -140,57 +169,24 @@ def _spawn(task: Drive, job: Job, scratch: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _wait(
-    process: subprocess.Popen[bytes], job: Job, ledger: Ledger, stop: StopSignal, watch: _Watch
-) -> None:
-    """Until the attempt ends. A stop is passed on; after its grace, or a second one, we leave."""
-    deadline: float | None = None
-    while process.poll() is None:
-        if watch.lost is not None:
-            return
-        if stop.is_asked and deadline is None:
-            grace_s = job.cluster.stop_grace if stop.grace_s is None else stop.grace_s
-            ledger.record("stopping", reason=stop.reason, grace_s=grace_s)
-            process.send_signal(signal.SIGTERM)
-            deadline = time.monotonic() + grace_s
-        if deadline is not None and (stop.is_now or time.monotonic() > deadline):
-            return
-        time.sleep(0.05)
+def _end_session(process: subprocess.Popen[bytes]) -> bool:
+    """The attempt and all that it started: an embedded Ray's processes are in its session.
 
-
-def _end_session(process: subprocess.Popen[bytes]) -> None:
-    """The attempt and all that it started: an embedded Ray's processes are in its session."""
+    Whether the attempt itself was still there to be ended.
+    """
     others = others_in_session(process.pid)
-    if process.poll() is None:
+    lives = process.poll() is None
+    if lives:
         process.kill()
     process.wait()
     end(others, grace_s=1)  # Ray's own processes need a moment to see that their head is gone
     assert process.stdin is not None
     process.stdin.close()
-
-
-def _pump(output: IO[bytes], task: Drive) -> None:
-    """Lines of the attempt → the run's log and whoever listens, without secrets."""
-    hidden = secret_values()
-    log = StreamWriter(
-        task.run.storage, layout.LOGS, attempt=task.attempt, writer="driver", suffix="log"
-    )
-    with output:
-        for raw in output:
-            line = mask(plain(raw.decode(errors="replace").rstrip("\n")), hidden)
-            task.echo(line)
-            try:
-                log.append(line.encode())
-            except StorageError as err:  # the attempt must not block on a pipe nobody empties
-                task.echo(f"orchestrator: this line is not in the run's log: {err.message}")
-    try:
-        log.close()
-    except StorageError as err:
-        task.echo(f"orchestrator: the log's end is missing: {err.message}")
+    return lives
 
 
 def _last_word(task: Drive) -> Outcome | None:
-    for event in reversed(task.run.events()):
+    for event in reversed(insist(task.run.events)):
         if event.kind == "attempt_ended" and event.attempt == task.attempt:
             return Outcome.from_plain(event.fields)
     return None
@@ -203,7 +199,7 @@ def _tell_end(task: Drive, job: Job, ledger: Ledger, outcome: Outcome) -> None:
         "cause": outcome.cause.value,
         "hint": outcome.hint.replace("RUN", task.run.id),
     }
-    ledger.record(outcome.state, **said)
+    insist(lambda: ledger.record(outcome.state, **said))
     ending = {"schema": "orchestrator.ending/1", "run": task.run.id, "state": outcome.state, **said}
     for facts in tell(job.notify, ending | {"uri": task.run.uri, "job": job.kind}):
         ledger.record("notified", **facts)
@@ -238,10 +234,11 @@ class _Watch(threading.Thread):
             except LeaseLost as err:
                 self.lost = err
                 return
-            except OrchestratorError as err:
+            except (OrchestratorError, OSError) as err:
                 # The storage may be away for a while; the run goes on, and we try again.
-                print(f"orchestrator: {err.message}", file=sys.stderr)
+                print(f"orchestrator: {err}", file=sys.stderr)
 
     def end(self) -> None:
         self._over.set()
-        self.join(timeout=30)
+        if self.is_alive():
+            self.join(timeout=30)

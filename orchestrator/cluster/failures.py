@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import ray
 import ray.train
 
-from orchestrator.cluster.outcome import NeverSatisfiable, WorkerDied
+from orchestrator.cluster.outcome import NeverSatisfiable, OutOfMemory, WorkerDied
 from orchestrator.errors import ClusterError, OrchestratorError, RunFailed
 from orchestrator.settings.job import Job
 
@@ -54,6 +54,9 @@ def told_once(err: ray.train.TrainingFailedError, job: Job) -> OrchestratorError
     if dead:
         told = "A worker process died, or its node did.\n  "
         return WorkerDied(told + "\n  ".join(lines), hint="orchestrator resume RUN")
+    if any("OutOfMemory" in line or "MemoryError" in line for line in lines):
+        told = "Workers ran out of memory.\n  "
+        return OutOfMemory(told + "\n  ".join(lines), hint="Smaller batches, or more memory.")
     return RunFailed("Workers failed.\n  " + "\n  ".join(lines), hint="orchestrator logs RUN")
 
 

@@ -28,7 +28,7 @@ class Ending:
 def http_for(address: str) -> RayHttp:
     """The local cluster's own token for its address, else the one of the environment."""
     local = find_local()
-    if local is not None and local.address == address.rstrip("/"):
+    if local is not None and address.rstrip("/").replace("localhost", "127.0.0.1") == local.address:
         return local.http()
     return RayHttp(address)
 

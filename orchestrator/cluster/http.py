@@ -29,6 +29,14 @@ TOKEN_HINT = (
 )
 
 
+class NotAccepted(ClusterError):
+    """The cluster surely does not have the submission: nothing was started."""
+
+
+class AlreadySubmitted(ClusterError):
+    """The cluster has a submission of this id: somebody else's, who asked for the same."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClusterFacts:
     ray_version: str
@@ -93,11 +101,11 @@ class RayHttp:
         if status == 200:
             return
         if "already exists" in body:
-            raise ClusterError(
+            raise AlreadySubmitted(
                 f"{self.address} already has a submission {request['submission_id']}; "
                 "nothing was started twice."
             )
-        raise ClusterError(f"{self.address} refused the submission: {_last_line(body)}.")
+        raise NotAccepted(f"{self.address} refused the submission: {_last_line(body)}.")
 
     def job(self, submission_id: str) -> JobFacts | None:
         """None when this cluster has never heard of it."""

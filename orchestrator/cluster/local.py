@@ -5,6 +5,7 @@ Its processes share one session of the operating system, so that `down` ends tho
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -17,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from orchestrator.cluster.http import RayHttp
 from orchestrator.cluster.sessions import end, others_in_session
 from orchestrator.errors import ClusterError
 
+_RECORD = "cluster.json"
 _USUAL_PORT = 8265
 _UP_WITHIN_S = 90.0
 _STOP_WITHIN_S = 150.0
@@ -41,7 +43,7 @@ class LocalCluster:
     started: float
     token_file: str
     log: str
-    files: str  # Ray's own, removed by `down`
+    files: str = ""  # Ray's own, removed by `down`
 
     def is_alive(self) -> bool:
         try:
@@ -75,37 +77,58 @@ def state_home() -> Path:
 
 def find_local() -> LocalCluster | None:
     """The cluster that `up` started, if it still lives; a stale record is cleared away."""
-    record = state_home() / "cluster.json"
+    record = state_home() / _RECORD
     try:
-        cluster = LocalCluster(**json.loads(record.read_text()))
-    except (OSError, ValueError, TypeError):
+        plain = json.loads(record.read_text())
+        known = {field.name for field in fields(LocalCluster)}
+        cluster = LocalCluster(**{name: plain[name] for name in known & set(plain)})
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, TypeError) as err:
+        raise ClusterError(
+            f"{record} cannot be read ({err}), so the local cluster is not known.",
+            hint="If none runs (`ps` shows no `ray start`), delete that file.",
+        ) from err
     if cluster.is_alive():
         return cluster
-    shutil.rmtree(cluster.files, ignore_errors=True)
-    record.unlink(missing_ok=True)
+    _forget(cluster)
     return None
 
 
 def up(*, port: int | None, num_cpus: int | None, say: Callable[[str], None]) -> LocalCluster:
-    if existing := find_local():
-        raise ClusterError(
-            f"The local cluster is up already: {existing.address}, process {existing.pid}.",
-            hint="End it with `orchestrator cluster down`.",
-        )
     home = state_home()
     home.mkdir(parents=True, exist_ok=True)
-    token_file = home / "cluster-token"
+    with open(home / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of two that start at once, one finds the other's
+        if existing := find_local():
+            say(f"It is up already: {existing.address}, process {existing.pid}.")
+            return existing
+        cluster, process = _start(home, port, num_cpus)
+        say(f"Starting Ray with its dashboard on {cluster.address} …")
+        try:
+            # Known from its first moment: `down` must find it even if we are killed right now.
+            _write_private(home / _RECORD, json.dumps(asdict(cluster)))
+            _wait_until_ready(cluster, process)
+        except BaseException:
+            _end(cluster)
+            _forget(cluster)
+            raise
+    return cluster
+
+
+def _start(
+    home: Path, port: int | None, num_cpus: int | None
+) -> tuple[LocalCluster, subprocess.Popen[bytes]]:
+    token_file, log = home / "cluster-token", home / "cluster.log"
     _write_private(token_file, secrets.token_hex(32))
-    ports = _free_ports(3)
-    dashboard = port or (_USUAL_PORT if _is_free(_USUAL_PORT) else ports[0])
-    log = home / "cluster.log"
     files = tempfile.mkdtemp(prefix="orchestrator-cluster-")
-    command = [*_ray_start(dashboard, ports[1], ports[2], num_cpus), f"--temp-dir={files}"]
-    say(f"Starting Ray with its dashboard on http://127.0.0.1:{dashboard} …")
+    ports = _free_ports(3)
+    if port is None and _is_free(_USUAL_PORT):
+        port = _USUAL_PORT
+    dashboard = port or ports[0]
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            command,
+            [*_ray_start(dashboard, ports[1], ports[2], num_cpus), f"--temp-dir={files}"],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -122,13 +145,7 @@ def up(*, port: int | None, num_cpus: int | None, say: Callable[[str], None]) ->
         log=str(log),
         files=files,
     )
-    try:
-        _wait_until_ready(cluster, process)
-    except BaseException:
-        _end(cluster)
-        raise
-    _write_private(home / "cluster.json", json.dumps(asdict(cluster)))
-    return cluster
+    return cluster, process
 
 
 def down(cluster: LocalCluster, *, say: Callable[[str], None]) -> int:
@@ -138,9 +155,15 @@ def down(cluster: LocalCluster, *, say: Callable[[str], None]) -> int:
     except ClusterError as err:
         say(err.message)
     count = _end(cluster)
-    for name in ("cluster.json", "cluster-token"):
-        (state_home() / name).unlink(missing_ok=True)
+    _forget(cluster)
     return count
+
+
+def _forget(cluster: LocalCluster) -> None:
+    for path in (state_home() / _RECORD, Path(cluster.token_file)):
+        path.unlink(missing_ok=True)
+    if cluster.files:
+        shutil.rmtree(cluster.files, ignore_errors=True)
 
 
 def _end(cluster: LocalCluster) -> int:
@@ -148,7 +171,6 @@ def _end(cluster: LocalCluster) -> int:
     if cluster.is_alive():
         os.kill(cluster.pid, signal.SIGTERM)
     end(processes, grace_s=_DOWN_WITHIN_S)
-    shutil.rmtree(cluster.files, ignore_errors=True)
     return len(processes)
 
 
@@ -175,16 +197,20 @@ def _wait_until_ready(cluster: LocalCluster, process: subprocess.Popen[bytes]) -
     http = cluster.http()
     deadline = time.monotonic() + _UP_WITHIN_S
     while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
+        if (code := process.poll()) is not None:
+            raise ClusterError(f"Ray ended with exit code {code}. {_last_words(cluster)}")
         try:
             if http.facts().nodes and http.jobs() is not None:
                 return
         except ClusterError:
             pass
         time.sleep(0.2)
-    tail = "\n  ".join(Path(cluster.log).read_text(errors="replace").splitlines()[-5:])
-    raise ClusterError(f"Ray did not start within {_UP_WITHIN_S:.0f} s. Its last words:\n  {tail}")
+    raise ClusterError(f"Ray did not start within {_UP_WITHIN_S:.0f} s. {_last_words(cluster)}")
+
+
+def _last_words(cluster: LocalCluster) -> str:
+    lines = Path(cluster.log).read_text(errors="replace").splitlines()[-5:]
+    return "Its last words:\n  " + "\n  ".join(lines)
 
 
 def _ray_start(dashboard: int, agent: int, client: int, num_cpus: int | None) -> list[str]:
@@ -194,7 +220,7 @@ def _ray_start(dashboard: int, agent: int, client: int, num_cpus: int | None) ->
     command += [f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}"]
     # Workers take any free port: Ray's fixed range would clash with a second cluster's.
     command += ["--min-worker-port=0", "--max-worker-port=0"]
-    return command + ([f"--num-cpus={num_cpus}"] if num_cpus else [])
+    return command + ([f"--num-cpus={num_cpus}"] if num_cpus is not None else [])
 
 
 def _environment(token_file: Path) -> dict[str, str]:

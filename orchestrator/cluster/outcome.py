@@ -47,6 +47,10 @@ class WorkerDied(OrchestratorError):
     """A worker process or its node went away without an exception of its own."""
 
 
+class OutOfMemory(OrchestratorError):
+    """A worker asked for more memory than there is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     state: str  # finished, stopped, failed
@@ -72,11 +76,15 @@ class Outcome:
         return cls(state="failed", cause=_cause_of(err), reason=reason, hint=hint or _LOGS)
 
     @classmethod
-    def of_exit(cls, exit_code: int, *, stop_reason: str | None) -> Outcome:
+    def of_exit(cls, exit_code: int, *, stop_reason: str | None, was_ended: bool) -> Outcome:
         """For a process that ended without a last word; a negative code is a signal's number."""
         how = f"exit code {exit_code}" if exit_code >= 0 else signal.Signals(-exit_code).name
         if stop_reason is not None:
-            reason = f"{stop_reason}; it did not reach a safe point in time and was ended ({how})"
+            reason = (
+                f"{stop_reason}; it did not reach a safe point in time and was ended ({how})"
+                if was_ended
+                else f"{stop_reason}; its process ended while stopping ({how})"
+            )
             return cls.stopped(reason)
         told = f"The attempt's process ended without a last word ({how})"
         if exit_code == -signal.SIGKILL:
@@ -114,6 +122,7 @@ def _cause_of(err: Exception) -> Cause:
         (StorageError, Cause.STORAGE),
         (RequestError, Cause.SETTINGS),
         (ClusterError, Cause.INFRASTRUCTURE),
+        (OutOfMemory, Cause.OUT_OF_MEMORY),
         (MemoryError, Cause.OUT_OF_MEMORY),
     ]
     return next((cause for kind, cause in kinds if isinstance(err, kind)), Cause.USER_CODE)

@@ -37,7 +37,9 @@ def probe_rank(worker: Worker) -> dict[str, Any]:
         if worker.rank == 0:
             print(f"measuring {name}", flush=True)
         values |= CHECKS[name](bench)
-    if settings.hold:
+        if worker.should_stop():
+            break
+    if settings.hold and not worker.should_stop():
         worker.show(f"holding for {settings.hold:g} s")
         if worker.rank == 0:
             print(f"holding for {settings.hold:g} s", flush=True)

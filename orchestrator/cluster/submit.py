@@ -6,10 +6,9 @@ import hashlib
 import shlex
 from typing import Any
 
-from orchestrator.cluster.http import RayHttp
+from orchestrator.cluster.http import AlreadySubmitted, NotAccepted, RayHttp
+from orchestrator.errors import ClusterError
 from orchestrator.runs.folder import RunFolder
-
-DRIVE = "orchestrator drive"
 
 
 def submission_id(run_id: str, attempt: int) -> str:
@@ -18,17 +17,24 @@ def submission_id(run_id: str, attempt: int) -> str:
 
 
 def submit_driver(http: RayHttp, run: RunFolder, attempt: int, stop_grace_s: float) -> str:
-    """Returns when the cluster has accepted the job. Raises ClusterError when it did not."""
+    """Returns when the cluster has accepted the job.
+
+    Raises NotAccepted when it surely did not, another ClusterError when that cannot be known.
+    """
     code = run.code(attempt)
     submission = submission_id(run.id, attempt)
     # A name of its own for every submission, though the bytes may be there already: Ray removes a
     # package when its last job ends, and one that starts at that moment finds it half gone.
     package = f"_ray_pkg_{hashlib.sha1(submission.encode() + code).hexdigest()}.zip"
-    http.upload(package, code)
+    try:
+        http.upload(package, code)
+    except ClusterError as err:
+        raise NotAccepted(err.message, hint=err.hint) from err
+    drive = "orchestrator drive"
     request: dict[str, Any] = {
         "submission_id": submission,
         # `exec`: the signals of a stop reach the driver, not a shell around it.
-        "entrypoint": f"exec python -m {DRIVE} {shlex.quote(run.uri)} --attempt {attempt}",
+        "entrypoint": f"exec python -m {drive} {shlex.quote(run.uri)} --attempt {attempt}",
         "runtime_env": {
             "working_dir": f"gcs://{package}",
             "env_vars": {
@@ -38,5 +44,12 @@ def submit_driver(http: RayHttp, run: RunFolder, attempt: int, stop_grace_s: flo
         },
         "metadata": {"orchestrator_run": run.id, "orchestrator_attempt": str(attempt)},
     }
-    http.submit(request)
+    try:
+        http.submit(request)
+    except (NotAccepted, AlreadySubmitted):
+        raise
+    except ClusterError as err:
+        # The answer was lost, not necessarily the request. Who cannot say which raises again.
+        if http.job(submission) is None:
+            raise NotAccepted(err.message, hint=err.hint) from err
     return submission

@@ -26,7 +26,7 @@ from orchestrator.cluster.failures import check_satisfiable, told_once, worker_r
 from orchestrator.cluster.outcome import WorkersDiffer
 from orchestrator.cluster.place import Place
 from orchestrator.cluster.scratch import scratch_folder
-from orchestrator.errors import RunStopped
+from orchestrator.errors import RunStopped, StorageError
 from orchestrator.runs.code import differing_files, unpacked_fingerprint
 from orchestrator.runs.find import open_run
 from orchestrator.runs.folder import RunFolder
@@ -95,7 +95,7 @@ def run_workers(attempt: Attempt, function: Callable[[Worker], Any]) -> list[Any
     # this one holds nothing worth keeping.
     with (
         scratch_folder() as scratch,
-        _watched(attempt, desk),
+        _Watched(attempt, desk),
     ):
         trainer = TorchTrainer(
             _worker_main,
@@ -125,8 +125,8 @@ def run_workers(attempt: Attempt, function: Callable[[Worker], Any]) -> list[Any
     return [by_rank[rank] for rank in range(cluster.num_workers)]
 
 
-class _watched:
-    """Passes a stop on to the ranks, and gives up on a group that is never placed."""
+class _Watched:
+    """Passes a stop on to the ranks, and their progress to the run's folder."""
 
     def __init__(self, attempt: Attempt, desk: Any) -> None:
         self._attempt = attempt
@@ -152,10 +152,12 @@ class _watched:
                     passed_on = True
                 arrived, stage = ray.get(self._desk.look.remote())
                 if not running and arrived == world:
-                    self._attempt.ledger.record("running", workers=world)
                     running = True
+                    self._attempt.ledger.record("running", workers=world)
                 if stage is not None:
                     self._attempt.progress.show(stage.name, stage.done, stage.total, stage.unit)
+            except StorageError:
+                continue  # the storage may be back in a moment; stops must still get through
             except ray.exceptions.RayError:
                 return  # Ray itself is going away; the attempt's end says why
 

@@ -28,6 +28,7 @@ _WORST_SKEW_S = 600.0  # between nodes that are worth asking twice
 class RunFolder:
     def __init__(self, storage: Storage, run_id: str) -> None:
         self.id = run_id
+        self.parent = storage
         self.storage = storage.child(run_id)
 
     @property
@@ -41,9 +42,11 @@ class RunFolder:
         return thaw(self.storage.read(layout.JOB).decode(), source=f"{self.uri}/{layout.JOB}")
 
     def lineage(self) -> dict[str, Any]:
-        plain = json.loads(self.storage.read(layout.LINEAGE))
-        assert isinstance(plain, dict)
-        return plain
+        try:
+            plain = json.loads(self.storage.read(layout.LINEAGE))
+            return dict(plain)
+        except (ValueError, TypeError) as err:
+            raise OrchestratorError(f"{self.uri}/{layout.LINEAGE} is damaged: {err}.") from err
 
     def events(self) -> list[Event]:
         return read_events(self.storage)

@@ -13,6 +13,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 
+from orchestrator.errors import StorageError
 from orchestrator.runs.storage import LocalStorage, Storage
 
 SEGMENT_BYTES = 256 * 1024  # of a segment that is put again as a whole
@@ -67,10 +68,16 @@ class StreamWriter:
                     if durable:
                         os.fsync(self._descriptor)
                 return
+            before = len(self._pending)
             self._pending += line + b"\n"
             full = len(self._pending) >= SEGMENT_BYTES
             if durable or full or time.monotonic() - self._put_at >= PUT_EVERY_S:
-                self._put(full=full)
+                try:
+                    self._put(full=full)
+                except StorageError:
+                    if durable:  # told as not written, so it must not turn up later
+                        del self._pending[before:]
+                    raise
 
     def flush(self) -> None:
         with self._lock:
@@ -90,8 +97,8 @@ class StreamWriter:
                     self._descriptor = None
 
     def _put(self, *, full: bool) -> None:
+        self._put_at = time.monotonic()  # a store that does not answer is not asked at every line
         self._storage.write(f"{self._folder}/{self._name}", bytes(self._pending))
-        self._put_at = time.monotonic()
         if full:
             self._pending.clear()
             self._name = replace(self._name, segment=self._name.segment + 1)

@@ -62,7 +62,14 @@ def derive(events: Sequence[Event], holder: Holder | None, *, now: float | None 
     status = _fold(events)
     if holder is not None:
         status = replace(status, driver=f"process {holder.pid} on {holder.host}")
-    is_driven = status.state in (State.STARTING, State.RUNNING, State.RECOVERING, State.STOPPING)
+    # In the foreground a driver takes the lease first and then says `submitted`.
+    waits_here = status.state is State.QUEUED and status.place == "here"
+    is_driven = waits_here or status.state in (
+        State.STARTING,
+        State.RUNNING,
+        State.RECOVERING,
+        State.STOPPING,
+    )
     why_dead = holder.why_dead(now) if holder and is_driven else None
     if holder is None or why_dead is None:
         return status

@@ -37,9 +37,15 @@ class MetricsWriter:
 
 
 def read_metrics(run: Storage) -> list[dict[str, Any]]:
-    """All lines, ordered by attempt and step."""
-    lines = [json.loads(line) for _, line in StreamReader(run, layout.METRICS).read_new()]
-    return sorted(lines, key=lambda line: (line["attempt"], line["step"]))
+    """All lines, ordered by attempt and step. Bytes that a disk lost cost their own line only."""
+    lines = []
+    for _, line in StreamReader(run, layout.METRICS).read_new():
+        try:
+            plain = json.loads(line)
+            lines.append(((plain["attempt"], plain["step"]), plain))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return [plain for _, plain in sorted(lines, key=lambda pair: pair[0])]
 
 
 def _finite(value: float) -> float | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
-from orchestrator.errors import NotFoundError
+from orchestrator.errors import NotFoundError, StorageError
 from orchestrator.runs import layout
 from orchestrator.runs.storage import Storage
 
@@ -38,11 +39,13 @@ class ProgressWriter:
             return
         self._stage, self._written = stage, now
         progress = Progress(stage=stage, done=done, total=total, unit=unit, time=time.time())
-        self._run.write(layout.PROGRESS, json.dumps(asdict(progress)).encode())
+        with suppress(StorageError):  # the next one will do; progress must never hurt a run
+            self._run.write(layout.PROGRESS, json.dumps(asdict(progress)).encode())
 
 
 def read_progress(run: Storage) -> Progress | None:
+    """None where there is none, or none that can be read."""
     try:
         return Progress(**json.loads(run.read(layout.PROGRESS)))
-    except NotFoundError:
+    except (NotFoundError, ValueError, TypeError):
         return None

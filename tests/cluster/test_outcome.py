@@ -33,8 +33,8 @@ def test_a_strangers_error_is_told_by_its_first_line() -> None:
 
 
 def test_a_process_that_a_stop_ended_is_stopped_not_failed() -> None:
-    assert Outcome.of_exit(-9, stop_reason="asked for").state == "stopped"
-    assert Outcome.of_exit(-9, stop_reason=None).state == "failed"
+    assert Outcome.of_exit(-9, stop_reason="asked", was_ended=True).state == "stopped"
+    assert Outcome.of_exit(-9, stop_reason=None, was_ended=False).state == "failed"
 
 
 def test_errors_cross_process_borders() -> None:
