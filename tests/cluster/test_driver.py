@@ -241,3 +241,18 @@ def test_the_ending_is_told_to_the_command_of_the_job(make: Make, tmp_path: Path
     ending = json.loads(heard.read_text())
     assert (ending["run"], ending["state"], ending["blame"]) == (run.id, "failed", "user")
     assert [event.fields["ok"] for event in run.events() if event.kind == "notified"] == [True]
+
+
+def test_a_driver_that_died_before_its_attempt_began_is_not_queued_for_ever(make: Make) -> None:
+    run = make("print('never reached')")
+    code = (
+        "import os; from orchestrator.api import Orchestrator;"
+        "from orchestrator.runs.lease import Lease;"
+        f"run = Orchestrator({run.folder.uri.rpartition('/')[0]!r}).find({run.id!r});"
+        "Lease.acquire(run.folder.storage); run._record_submission(1, place='here'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    status = run.status()
+    assert status.state is State.FAILED and status.is_lost
+    run.resume(say=lambda _: None)
+    assert run.status().attempt == 2
