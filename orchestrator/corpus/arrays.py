@@ -25,7 +25,7 @@ def offsets(lengths: Int64s) -> Int64s:
     return sums
 
 
-def flat_ranges(begins: Int64s, lengths: Int64s) -> Int64s:
+def flat_ranges(begins: Integers, lengths: Int64s) -> Int64s:
     """begins[0], begins[0] + 1, … for lengths[0] numbers, then those of the next range, and on."""
     starts = offsets(lengths)
     numbers = np.repeat(begins - starts[:-1], lengths)

@@ -1,8 +1,8 @@
 """The order of an epoch's documents: a keyed permutation that is computed, never stored.
 
-A Feistel network permutes the numbers of as many bits as the count needs; a result that is not below
-the count is sent through again until it is (cycle walking: twice on average at worst).
-The stream asks it for one window at a time.
+A Feistel network permutes the numbers of as many bits as the count needs; a result that is not
+below the count is sent through again until it is (cycle walking: twice on average at worst).
+`window.py` asks it for one window at a time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import numpy as np
 from orchestrator.corpus.arrays import Int64s, Uint64s
 from orchestrator.corpus.keys import Purpose, draw, key_of
 
-_NUM_ROUNDS = 8  # even, so that halves of unequal width are back in their places
+_NUM_ROUNDS = 8
+_NUM_ROUNDS_OF_FEW = 24  # halves of a bit or two mix slowly
+_FEW_BITS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ class Order:
         widths = [low_bits, bits - low_bits]
         masks = [np.uint64((1 << width) - 1) for width in widths]
         halves = [numbers & masks[0], numbers >> np.uint64(low_bits)]
-        for number in range(_NUM_ROUNDS):
+        for number in range(_NUM_ROUNDS if bits > _FEW_BITS else _NUM_ROUNDS_OF_FEW):
             changed, read = number % 2, 1 - number % 2
             key = key_of(self.seed, Purpose.ORDER, self.epoch, number)
             halves[changed] ^= draw(key, halves[read]) & masks[changed]

@@ -1,0 +1,202 @@
+"""How fast the stream of packs is made: masking, cutting, packing and its fill, start at a cursor.
+
+    python benchmarks/corpus.py [--seconds 2] [--json FILE]
+
+One core (numpy's own threads do nothing here). Documents are synthetic: lognormal lengths with a
+mean of 600 tokens, sentences of about 20. Huge corpora are simulated by repeating a bank of
+documents, so that what is measured is the order and the window, not a disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+import tracemalloc
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from orchestrator.corpus.arrays import Int64s, flat_ranges, offsets
+from orchestrator.corpus.cut import Cutting, Documents, Samples, Template, cut
+from orchestrator.corpus.mask import Masking, Unit, Vocabulary, mask
+from orchestrator.corpus.order import Order
+from orchestrator.corpus.pack import pack as pack_samples
+from orchestrator.corpus.pairs import Pairing
+from orchestrator.corpus.stream import Cursor, Stream
+from orchestrator.corpus.window import Recipe, window_documents
+
+PACK_TOKENS, MEAN_TOKENS, MEAN_SENTENCE = 8192, 600, 20
+VOCABULARY = Vocabulary(size=30_522, mask_id=103, special_ids=(0, 100, 101, 102, 103))
+TEMPLATE = Template(prefix=(101,), middle=(102,), suffix=(102,))
+Row = dict[str, object]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each throughput figure")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    corpus = BankCorpus(num_documents=10**6)
+    rows = [
+        *cutting_and_packing(corpus, arguments.seconds),
+        *laying_out_and_masking(corpus, arguments.seconds),
+        *starting(),
+    ]
+    print(
+        f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()}, numpy {np.__version__}"
+    )
+    for row in rows:
+        bound = f"(must be {row['bound']})" if "bound" in row else ""
+        print(f"  {row['figure']:<54} {row['value']:>12,.4g} {row['unit']:<12} {bound}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+class BankCorpus:
+    """As many documents as one likes: document i is number i modulo the bank's."""
+
+    def __init__(self, num_documents: int, bank: int = 4096) -> None:
+        rng = np.random.default_rng(0)
+        scale = np.log(MEAN_TOKENS) - 0.5
+        self._offsets = offsets(rng.lognormal(scale, 1.0, bank).astype(np.int64))
+        num_tokens = int(self._offsets[-1])
+        self._tokens = rng.integers(1000, 30_000, num_tokens).astype(np.uint16)
+        self._word_starts = rng.random(num_tokens) < 0.75
+        lengths = rng.gamma(2.0, (MEAN_SENTENCE - 3) / 2, num_tokens).astype(np.int64) + 3
+        ends = np.cumsum(lengths)
+        self._ends = np.union1d(ends[ends < num_tokens], self._offsets[1:])
+        self._ends_offsets = np.searchsorted(self._ends, self._offsets, side="right")
+        self._bank = bank
+        self.num_documents = num_documents
+
+    def read(self, indices_D: Int64s) -> Documents:
+        rows = indices_D % self._bank
+        begins, lengths = self._offsets[rows], np.diff(self._offsets)[rows]
+        spans = [slice(at, at + size) for at, size in zip(begins, lengths, strict=True)]
+        firsts, counts = self._ends_offsets[rows], np.diff(self._ends_offsets)[rows]
+        offsets_D1 = offsets(lengths)
+        shifts = np.repeat(offsets_D1[:-1] - begins, counts)
+        return Documents(
+            indices_D=indices_D,
+            tokens_T=np.concatenate([self._tokens[span] for span in spans]),
+            word_starts_T=np.concatenate([self._word_starts[span] for span in spans]),
+            offsets_D1=offsets_D1,
+            sentence_ends_N=self._ends[flat_ranges(firsts, counts)] + shifts,
+        )
+
+
+def recipe_of(corpus: BankCorpus, seq_len: int, pairing: Pairing) -> Recipe:
+    cutting = Cutting(seed=1, seq_len=seq_len, template=TEMPLATE, pairing=pairing)
+    count = corpus.num_documents
+    documents = window_documents(
+        num_documents=count, num_tokens=MEAN_TOKENS * count, pack_tokens=PACK_TOKENS
+    )
+    return Recipe(cutting=cutting, pack_tokens=PACK_TOKENS, window_documents=documents)
+
+
+def rate(work: Callable[[], int], seconds: float) -> float:
+    """Tokens a second of work that returns how many tokens it did: the median of five parts.
+
+    By the process's own clock: what else runs on this machine shall not show.
+    """
+    work()  # warm
+    rates = []
+    for _ in range(5):
+        done, begin = 0, time.process_time()
+        while (taken := time.process_time() - begin) < seconds / 5:
+            done += work()
+        rates.append(done / taken)
+    return statistics.median(rates)
+
+
+def cutting_and_packing(corpus: BankCorpus, seconds: float) -> list[Row]:
+    rows: list[Row] = []
+    for seq_len in (128, 512):
+        for pairing in (Pairing.NONE, Pairing.NSP):
+            recipe = recipe_of(corpus, seq_len, pairing)
+            documents = corpus.read(np.arange(recipe.window_documents))
+            samples = cut(documents, recipe.cutting, 0)
+            size = int(samples.sizes_S.sum())
+
+            def cut_all(documents: Documents = documents, recipe: Recipe = recipe) -> int:
+                cut(documents, recipe.cutting, 0)
+                return len(documents.tokens_T)
+
+            def pack_all(samples: Samples = samples, size: int = size) -> int:
+                pack_samples(
+                    samples.sizes_S, samples.ids_S, pack_tokens=PACK_TOKENS, seed=1, epoch=0
+                )
+                return size
+
+            stream = Stream(corpus, recipe)
+            packs = [pack for pack, _ in islice(stream.packs(Cursor()), 2048)]
+            full = sum(len(pack.tokens_T) for pack in packs) / (len(packs) * PACK_TOKENS)
+            name = f"seq_len {seq_len}, pairs {pairing}"
+            rows += [
+                row(f"cut, {name}", rate(cut_all, seconds) / 1e6, "M tokens/s"),
+                row(f"pack, {name}", rate(pack_all, seconds) / 1e6, "M tokens/s"),
+                row(f"fill of 2,048 packs, {name}", 100 * full, "%", "≥ 99"),
+            ]
+    return rows
+
+
+def laying_out_and_masking(corpus: BankCorpus, seconds: float) -> list[Row]:
+    recipe = recipe_of(corpus, 512, Pairing.NONE)
+    stream = Stream(corpus, recipe)
+    packs = [pack for pack, _ in islice(stream.packs(Cursor()), 64)]
+    size = sum(len(pack.tokens_T) for pack in packs)
+    endless = stream.packs(Cursor())
+    rows = [
+        row(
+            "whole stream: order, read, cut, pack, lay out",
+            rate(lambda: len(next(endless)[0].tokens_T), seconds) / 1e6,
+            "M tokens/s",
+        )
+    ]
+    for unit, bound in ((Unit.TOKEN, "≥ 30"), (Unit.WORD, ""), (Unit.NGRAM, "")):
+        masking = Masking(seed=1, unit=unit)
+
+        def mask_all(masking: Masking = masking) -> int:
+            for one in packs:
+                mask(one, masking, VOCABULARY)
+            return size
+
+        rows.append(row(f"mask, choice {unit}", rate(mask_all, seconds) / 1e6, "M tokens/s", bound))
+    return rows
+
+
+def starting() -> list[Row]:
+    rows: list[Row] = []
+    for count in (10**6, 10**8, 10**9):
+        corpus = BankCorpus(num_documents=count)
+        for seq_len in (128, 512):
+            recipe = recipe_of(corpus, seq_len, Pairing.NONE)
+            taken = []
+            for attempt in range(5):
+                middle = count // recipe.window_documents // 2 + attempt
+                begin = time.perf_counter()
+                next(Stream(corpus, recipe).packs(Cursor(epoch=1, window=middle, pack=7)))
+                taken.append(time.perf_counter() - begin)
+            name = f"cursor to first pack, {count:,} documents, {seq_len}"
+            rows.append(row(name, 1e3 * statistics.median(taken), "ms", "< 50"))
+        tracemalloc.start()
+        Order(count=count, seed=1, epoch=1).between(count // 2, count // 2 + 4096)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        rows.append(row(f"memory of order, {count:,} documents", peak / 1e6, "MB", "< 10"))
+    return rows
+
+
+def row(figure: str, value: float, unit: str, bound: str = "") -> Row:
+    found: Row = {"figure": figure, "value": value, "unit": unit}
+    return found | {"bound": bound} if bound else found
+
+
+if __name__ == "__main__":
+    main()
