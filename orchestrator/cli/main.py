@@ -96,20 +96,19 @@ def main(argv: list[str] | None = None) -> None:
 
 def run(argv: list[str]) -> int:
     """The exit code. Mistakes are told on stderr, without a traceback unless --debug."""
-    if "--debug" in argv:
-        argv = [word for word in argv if word != "--debug"]
-        os.environ["ORCHESTRATOR_DEBUG"] = "1"
+    debug = "--debug" in argv or bool(os.environ.get("ORCHESTRATOR_DEBUG"))
+    argv = [word for word in argv if word != "--debug"]
     try:
         app(argv, prog_name="orchestrator")
     except OrchestratorError as err:
-        if os.environ.get("ORCHESTRATOR_DEBUG"):
+        if debug:
             traceback.print_exc()
         print(f"orchestrator: {err}", file=sys.stderr)
         return err.exit_code
     except BrokenPipeError:  # `orchestrator list | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as err:  # the border: a fault of ours is told in a line as well
-        if os.environ.get("ORCHESTRATOR_DEBUG"):
+        if debug:
             raise
         told = f"orchestrator: a fault of ours: {type(err).__name__}: {err}"
         print(f"{told}\n--debug shows where.", file=sys.stderr)

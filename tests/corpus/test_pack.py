@@ -68,10 +68,12 @@ def test_every_pack_is_a_mixture() -> None:
     sizes_S = np.where(rng.random(6000) < 0.9, 512 - rng.integers(0, 30, 6000), 2)
     sizes_S = np.where(sizes_S == 2, rng.integers(4, 512, 6000), sizes_S)
     packing = pack(sizes_S, ids(sizes_S), pack_tokens=8192, seed=1, epoch=0)
-    full_P = np.asarray(
-        [(sizes_S[packing.samples_of(i)] > 480).mean() for i in range(len(packing))]
-    )
+    packs_P = [sizes_S[packing.samples_of(i)] for i in range(len(packing))]
+    full_P = np.asarray([(found > 480).mean() for found in packs_P])
     assert np.quantile(full_P, 0.05) > 0.6  # of 17, two standard deviations are 0.14
+    mixed_P = [found[found > 480] for found in packs_P if (found > 480).sum() > 10]
+    long_P = np.asarray([found.mean() for found in mixed_P])
+    assert long_P.std() < 4  # of 16 random ones 2.1; sorted by length it would be 8.5
     places = packing.samples_S / len(sizes_S)
     assert abs(np.corrcoef(places, np.arange(len(places)))[0, 1]) < 5 / np.sqrt(len(places))
 

@@ -75,13 +75,14 @@ def test_the_same_attempt_is_never_started_twice(
 def test_without_the_token_nothing_is_told(
     orchestrate: Orchestrate, cluster: LocalCluster, environment: dict[str, str]
 ) -> None:
-    before = sorted(Path(environment["ORCHESTRATOR_STORAGE"]).iterdir())
+    runs = Path(environment["ORCHESTRATOR_STORAGE"])
+    before = sorted(runs.glob("*"))
     stranger = {"ORCHESTRATOR_HOME": environment["ORCHESTRATOR_HOME"] + "-of-another"}
     words = ("submit", "probe", f"cluster.address={cluster.address}")
     assert "asks for a token" in orchestrate(*words, code=3, **stranger).stderr
     stranger["RAY_AUTH_TOKEN"] = "0" * 64
     assert "refuses the token" in orchestrate(*words, code=3, **stranger).stderr
-    assert sorted(Path(environment["ORCHESTRATOR_STORAGE"]).iterdir()) == before
+    assert sorted(runs.glob("*")) == before
     with pytest.raises(ClusterError, match="asks for a token"):
         RayHttp(cluster.address, token="").jobs()
     with pytest.raises(ClusterError, match="refuses the token"):
