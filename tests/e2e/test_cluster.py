@@ -114,6 +114,7 @@ def test_stop_then_resume_goes_on_with_the_same_run(
     assert status_of(orchestrate, run)["state"] == "stopped"
 
 
+@pytest.mark.long
 def test_workers_that_are_never_placed_end_the_run(
     orchestrate: Orchestrate, cluster: LocalCluster
 ) -> None:

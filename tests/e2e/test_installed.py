@@ -69,6 +69,7 @@ def test_the_users_conf_comes_first_and_ours_is_still_there(installed: Path, pro
 
 
 @pytest.mark.ray
+@pytest.mark.long
 def test_a_users_package_runs_with_the_installed_one(installed: Path, project: Path) -> None:
     words = ("run", "probe", "extensions=[my_package.checks]", "probe.checks=[home]")
     output = orchestrate(installed, project, *words)
