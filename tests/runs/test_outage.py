@@ -89,7 +89,8 @@ def test_a_follower_survives_a_cut_wire_without_repeating_or_losing_a_line(
 ) -> None:
     run_id = new_id("probe")
     near = RunFolder(open_storage(s3_uri), run_id)
-    near.note("submitted", attempt=1, place="here")
+    near.note("created")
+    near.note("submitted", attempt=1)
     log = StreamWriter(near.storage, layout.LOGS, attempt=1, writer="driver", suffix="log")
     far = Run(RunFolder(open_storage(s3_uri.replace(s3_endpoint, wire.address)), run_id))
     complaints: list[str] = []
