@@ -55,11 +55,7 @@ def run(
     orchestrator = Orchestrator(storage)
     made = orchestrator.plan(job, overrides or (), place=Place.HERE)
     _refuse(made)
-    with Live(quiet=as_json) as live:
-        started = orchestrator.create(made)
-        live.follow(started)
-        started.drive_here(1, say=live.say)
-    return _told(started, as_json=as_json)
+    return _run_here(orchestrator, made, as_json=as_json)
 
 
 @app.command()
@@ -131,11 +127,15 @@ def fork(
     _refuse(made)
     if place is Place.CLUSTER:
         return _accepted(orchestrator.submit(made), as_json=as_json)
+    return _run_here(orchestrator, made, as_json=as_json)
+
+
+def _run_here(orchestrator: Orchestrator, made: Plan, *, as_json: bool) -> int:
     with Live(quiet=as_json) as live:
-        child = orchestrator.create(made)
-        live.follow(child)
-        child.drive_here(1, say=live.say)
-    return _told(child, as_json=as_json)
+        started = orchestrator.create(made)
+        live.follow(started)
+        started.drive_here(1, say=live.say)
+    return _told(started, as_json=as_json)
 
 
 def _refuse(made: Plan) -> None:

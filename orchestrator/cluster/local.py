@@ -199,11 +199,9 @@ def _wait_until_ready(cluster: LocalCluster, process: subprocess.Popen[bytes]) -
     while time.monotonic() < deadline:
         if (code := process.poll()) is not None:
             raise ClusterError(f"Ray ended with exit code {code}. {_last_words(cluster)}")
-        try:
+        with suppress(ClusterError):  # it is not there yet
             if http.facts().nodes and http.jobs() is not None:
                 return
-        except ClusterError:
-            pass
         time.sleep(0.2)
     raise ClusterError(f"Ray did not start within {_UP_WITHIN_S:.0f} s. {_last_words(cluster)}")
 

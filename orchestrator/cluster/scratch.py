@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PREFIX = "orchestrator-scratch-"
@@ -48,10 +48,7 @@ def sweep() -> None:
             descriptor = os.open(folder / _LOCK, os.O_RDWR)
         except OSError:  # another user's, or being made at this moment
             continue
-        try:
+        with suppress(BlockingIOError):  # its process lives
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
-        except BlockingIOError:
-            pass  # its process lives
-        finally:
-            os.close(descriptor)
+        os.close(descriptor)

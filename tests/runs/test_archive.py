@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import NotFoundError, RequestError
-from orchestrator.runs import layout
+from orchestrator.runs import ids, layout
 from orchestrator.runs.archive import KEEP, Archive, Candidate, PrunePolicy, prunable
 from orchestrator.runs.folder import RunFolder, create_run
 from orchestrator.runs.lease import Lease
@@ -197,7 +197,11 @@ def test_only_what_matches_every_condition_may_go(
 ) -> None:
     going = prunable(runs, policy, now=NOW)
     assert going == sorted(set(going))
-    newest = sorted(run.id for run in runs)[-policy.keep_last :] if policy.keep_last else []
+    newest = (
+        sorted((run.id for run in runs), key=ids.when)[-policy.keep_last :]
+        if policy.keep_last
+        else []
+    )
     for run in runs:
         if run.id in going:
             assert run.id not in newest
@@ -219,7 +223,11 @@ def test_everything_that_may_go_goes_and_the_order_of_the_list_is_nothing(
     going = prunable(runs, policy, now=NOW)
     assert prunable(list(reversed(runs)), policy, now=NOW) == going
     alone = [replace(run, parent=None) for run in runs]
-    newest = sorted(run.id for run in runs)[-policy.keep_last :] if policy.keep_last else []
+    newest = (
+        sorted((run.id for run in runs), key=ids.when)[-policy.keep_last :]
+        if policy.keep_last
+        else []
+    )
     matching = [
         run.id
         for run in alone

@@ -24,7 +24,7 @@ def test_a_variable_with_a_secret_sounding_name_is_a_secret(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *[("HOME", "/root/x1234"), ("SSH_AUTH_SOCK", "sock-1234567"), ("EDITOR", SECRET)],
+        *[("HOME", "/home/ada1234"), ("SSH_AUTH_SOCK", "sock-1234567"), ("EDITOR", SECRET)],
         *[("RAY_AUTH_TOKEN_PATH", "x/y/z/token1"), ("AUTH_URL", "https://login.example.com")],
         *[("TOKENIZERS_PARALLELISM", "false"), ("RAY_AUTH_MODE", "tokens123")],
         *[("GOOGLE_APPLICATION_CREDENTIALS", "/etc/google.json"), ("API_KEY", "")],
