@@ -196,7 +196,7 @@ def test_only_what_matches_every_condition_may_go(
     runs: list[Candidate], policy: PrunePolicy
 ) -> None:
     going = prunable(runs, policy, now=NOW)
-    assert going == sorted(set(going))
+    assert going == sorted(set(going), key=ids.when)
     newest = (
         sorted((run.id for run in runs), key=ids.when)[-policy.keep_last :]
         if policy.keep_last
@@ -238,7 +238,7 @@ def test_everything_that_may_go_goes_and_the_order_of_the_list_is_nothing(
         and run.ended is not None
         and NOW - run.ended >= policy.older_than_s
     ]
-    assert prunable(alone, policy, now=NOW) == sorted(matching)
+    assert prunable(alone, policy, now=NOW) == sorted(matching, key=ids.when)
     assert set(going) <= set(matching)
 
 
