@@ -27,14 +27,22 @@ def driver_pid(environment: dict[str, str], run: str) -> int:
 
 def attempt_of(driver: int) -> psutil.Process:
     [attempt] = [
-        child for child in psutil.Process(driver).children() if "--attempt" in child.cmdline()
+        child for child in psutil.Process(driver).children() if "--attempt" in command_of(child)
     ]
     return attempt
 
 
 def workers_of(cluster: LocalCluster) -> list[psutil.Process]:
     """Of this cluster only: other tests, and other people, may have a Ray here too."""
-    return [one for one in cluster.processes() if "RayTrainWorker" in " ".join(one.cmdline())]
+    return [one for one in cluster.processes() if "RayTrainWorker" in " ".join(command_of(one))]
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """Empty for a process that ended since it was listed: Ray's helpers come and go."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def test_a_killed_driver_of_a_submitted_run_is_failed_and_resume_completes_it(
