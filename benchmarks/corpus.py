@@ -23,13 +23,13 @@ from pathlib import Path
 import numpy as np
 
 from orchestrator.corpus.arrays import Int64s, flat_ranges, offsets
-from orchestrator.corpus.cut import Cutting, Documents, Samples, Template, cut
-from orchestrator.corpus.mask import Masking, Unit, Vocabulary, mask
-from orchestrator.corpus.order import Order
-from orchestrator.corpus.pack import pack as pack_samples
-from orchestrator.corpus.pairs import Pairing
-from orchestrator.corpus.stream import Cursor, Stream
-from orchestrator.corpus.window import Recipe, window_documents
+from orchestrator.corpus.packs.cut import Cutting, Documents, Samples, Template, cut
+from orchestrator.corpus.packs.mask import Masking, Unit, Vocabulary, mask
+from orchestrator.corpus.packs.order import Order
+from orchestrator.corpus.packs.pack import pack as pack_samples
+from orchestrator.corpus.packs.pairs import Pairing
+from orchestrator.corpus.packs.stream import Cursor, Stream
+from orchestrator.corpus.packs.window import Recipe, window_documents
 
 PACK_TOKENS, MEAN_TOKENS, MEAN_SENTENCE = 8192, 600, 20
 VOCABULARY = Vocabulary(size=30_522, mask_id=103, special_ids=(0, 100, 101, 102, 103))

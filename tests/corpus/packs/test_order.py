@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.corpus.order import Order
-from tests.corpus.synthetic import seeds
+from orchestrator.corpus.packs.order import Order
+from tests.corpus.packs.synthetic import seeds
 
 
 def test_every_document_is_at_one_position() -> None:

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.corpus.arrays import flat_ranges
-from orchestrator.corpus.cut import Cutting, Documents, Samples, cut, split_sentences
-from orchestrator.corpus.pairs import NO_LABEL, Pairing
+from orchestrator.corpus.packs.cut import Cutting, Documents, Samples, cut, split_sentences
+from orchestrator.corpus.packs.pairs import NO_LABEL, Pairing
 from orchestrator.errors import RequestError
-from tests.corpus.synthetic import (
+from tests.corpus.packs.synthetic import (
     TEMPLATE,
     Lengths,
     ListCorpus,

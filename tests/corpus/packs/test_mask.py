@@ -10,11 +10,20 @@ from hypothesis import strategies as st
 
 from orchestrator.corpus.arrays import offsets
 from orchestrator.corpus.keys import draw
-from orchestrator.corpus.mask import Masked, Masking, Unit, Vocabulary, mask
-from orchestrator.corpus.stream import Cursor, Stream
-from orchestrator.corpus.window import Pack
+from orchestrator.corpus.packs.mask import Masked, Masking, Unit, Vocabulary, mask
+from orchestrator.corpus.packs.stream import Cursor, Stream
+from orchestrator.corpus.packs.window import Pack
 from orchestrator.errors import RequestError
-from tests.corpus.synthetic import CLS, MASK, NUM_SPECIAL, PAD, SEP, a_recipe, realistic, seeds
+from tests.corpus.packs.synthetic import (
+    CLS,
+    MASK,
+    NUM_SPECIAL,
+    PAD,
+    SEP,
+    a_recipe,
+    realistic,
+    seeds,
+)
 
 VOCABULARY = Vocabulary(size=400, mask_id=MASK, special_ids=(CLS, SEP, PAD))
 ORDINARY = np.setdiff1d(np.arange(400), [CLS, SEP, PAD, MASK])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from orchestrator.corpus.arrays import Int64s
-from orchestrator.corpus.window import (
+from orchestrator.corpus.packs.window import (
     Corpus,
     Pack,
     Recipe,

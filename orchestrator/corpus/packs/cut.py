@@ -13,7 +13,7 @@ import numpy as np
 
 from orchestrator.corpus.arrays import Bools, Int64s, Integers, Uint64s, flat_ranges
 from orchestrator.corpus.keys import Purpose, below, draw, key_of, threshold
-from orchestrator.corpus.pairs import NO_LABEL, Pairing, divide, exchange
+from orchestrator.corpus.packs.pairs import NO_LABEL, Pairing, divide, exchange
 from orchestrator.errors import RequestError
 
 

@@ -12,10 +12,10 @@ from typing import Protocol
 import numpy as np
 
 from orchestrator.corpus.arrays import Bools, Int32s, Int64s, Uint64s, flat_ranges, offsets
-from orchestrator.corpus.cut import Cutting, Documents, Samples, Template, cut
 from orchestrator.corpus.keys import Purpose, draw, key_of, sum_of
-from orchestrator.corpus.order import Order
-from orchestrator.corpus.pack import Packing, pack
+from orchestrator.corpus.packs.cut import Cutting, Documents, Samples, Template, cut
+from orchestrator.corpus.packs.order import Order
+from orchestrator.corpus.packs.pack import Packing, pack
 from orchestrator.errors import RequestError
 
 

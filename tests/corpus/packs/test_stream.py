@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.corpus.cut import Template
-from orchestrator.corpus.mask import Masking, Unit, Vocabulary, mask
-from orchestrator.corpus.stream import Cursor, Share, Stream
-from orchestrator.corpus.window import (
+from orchestrator.corpus.packs.cut import Template
+from orchestrator.corpus.packs.mask import Masking, Unit, Vocabulary, mask
+from orchestrator.corpus.packs.stream import Cursor, Share, Stream
+from orchestrator.corpus.packs.window import (
     Pack,
     Recipe,
     empty_pack,
@@ -20,7 +20,7 @@ from orchestrator.corpus.window import (
     window_documents,
 )
 from orchestrator.errors import RequestError
-from tests.corpus.synthetic import (
+from tests.corpus.packs.synthetic import (
     CLS,
     MASK,
     NUM_SPECIAL,

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from orchestrator.corpus.arrays import Int64s, offsets
-from orchestrator.corpus.cut import Cutting, Documents, Template
-from orchestrator.corpus.pairs import Pairing
-from orchestrator.corpus.window import Recipe
+from orchestrator.corpus.packs.cut import Cutting, Documents, Template
+from orchestrator.corpus.packs.pairs import Pairing
+from orchestrator.corpus.packs.window import Recipe
 
 CLS, SEP, MASK, PAD = 1, 2, 3, 0
 NUM_SPECIAL = 10

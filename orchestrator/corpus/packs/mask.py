@@ -15,8 +15,8 @@ import numpy as np
 
 from orchestrator.corpus.arrays import Bools, Int32s, Int64s, Integers, Uint64s, flat_ranges
 from orchestrator.corpus.keys import Purpose, below, draw, draw_along, key_of, threshold
-from orchestrator.corpus.spans import cover, span_chances
-from orchestrator.corpus.window import Pack
+from orchestrator.corpus.packs.spans import cover, span_chances
+from orchestrator.corpus.packs.window import Pack
 from orchestrator.errors import RequestError
 
 

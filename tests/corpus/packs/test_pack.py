@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.corpus.cut import Cutting, cut
 from orchestrator.corpus.keys import draw
-from orchestrator.corpus.pack import best_fit, pack
-from orchestrator.corpus.pairs import Pairing
+from orchestrator.corpus.packs.cut import Cutting, cut
+from orchestrator.corpus.packs.pack import best_fit, pack
+from orchestrator.corpus.packs.pairs import Pairing
 from orchestrator.errors import RequestError
-from tests.corpus.synthetic import TEMPLATE, realistic, seeds
+from tests.corpus.packs.synthetic import TEMPLATE, realistic, seeds
 
 sizes = st.lists(st.integers(1, 30), max_size=60)
 

@@ -1,0 +1,1 @@
+"""One epoch as a stream of packs: order, windows, cutting, packing, masks. Pure."""
