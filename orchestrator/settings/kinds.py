@@ -13,9 +13,10 @@ from orchestrator.errors import RequestError, SettingsError
 from orchestrator.settings.build import build, default_values, flatten, to_plain
 from orchestrator.settings.finding import did_you_mean
 from orchestrator.settings.job import Job
+from orchestrator.settings.prepare import PrepareJob
 from orchestrator.settings.probe import ProbeJob
 
-KINDS: dict[str, type[Job]] = {ProbeJob.kind: ProbeJob}
+KINDS: dict[str, type[Job]] = {cls.kind: cls for cls in (PrepareJob, ProbeJob)}
 SCHEMA = "orchestrator.job/1"
 
 
