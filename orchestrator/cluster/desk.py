@@ -1,6 +1,6 @@
-"""The desk of a worker group: where the attempt and the ranks leave word for each other.
+"""Where an attempt and its workers leave word for each other: a group's desk, a tally of tasks.
 
-An actor in a process of its own. It stays free of torch and Ray Train, whose imports take seconds.
+Actors in processes of their own. They stay free of torch and Ray Train, whose imports take seconds.
 """
 
 from __future__ import annotations
@@ -49,3 +49,16 @@ class Desk:
 
     def values(self) -> dict[int, Any]:
         return self._values
+
+
+class Tally:
+    """How much of their items tasks have done."""
+
+    def __init__(self) -> None:
+        self._done: dict[int, int] = {}
+
+    def tell(self, number: int, done: int) -> None:
+        self._done[number] = done
+
+    def done(self) -> int:
+        return sum(self._done.values())

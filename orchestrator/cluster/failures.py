@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import ray
-import ray.train
 
 from orchestrator.cluster.outcome import NeverSatisfiable, OutOfMemory, WorkerDied
 from orchestrator.errors import ClusterError, OrchestratorError, RunFailed
 from orchestrator.settings.job import Job
+
+if TYPE_CHECKING:
+    import ray.train  # costs every task's process a second
 
 
 def worker_resources(job: Job) -> dict[str, float]:
@@ -58,6 +61,19 @@ def told_once(err: ray.train.TrainingFailedError, job: Job) -> OrchestratorError
         told = "Workers ran out of memory.\n  "
         return OutOfMemory(told + "\n  ".join(lines), hint="Smaller batches, or more memory.")
     return RunFailed("Workers failed.\n  " + "\n  ".join(lines), hint="orchestrator logs RUN")
+
+
+def of_task(err: ray.exceptions.RayError, stage: str) -> OrchestratorError:
+    """Of one task among many; ours are passed on as they are."""
+    original = _original(err)
+    if isinstance(original, OrchestratorError):
+        return original
+    told = f"A task of `{stage}` failed.\n  {_described(original)}"
+    if isinstance(original, MemoryError | ray.exceptions.OutOfMemoryError):
+        return OutOfMemory(told, hint="Lower cluster.num_workers, or give a worker more memory.")
+    if _is_death(original):
+        return WorkerDied(told, hint="orchestrator resume RUN")
+    return RunFailed(told, hint="orchestrator logs RUN")
 
 
 def _of_controller(failure: Exception, job: Job) -> OrchestratorError:

@@ -23,19 +23,16 @@ from ray.train.v2.api.config import FailureConfig  # ray.train has two of that n
 from orchestrator.cluster.attempt import Attempt
 from orchestrator.cluster.desk import Desk, Stage
 from orchestrator.cluster.failures import check_satisfiable, told_once, worker_resources
-from orchestrator.cluster.outcome import WorkersDiffer
 from orchestrator.cluster.place import Place
+from orchestrator.cluster.same import own_fingerprint, refuse_differences
 from orchestrator.cluster.scratch import scratch_folder
 from orchestrator.errors import RunStopped, StorageError
-from orchestrator.runs.code import differing_files, unpacked_fingerprint
 from orchestrator.runs.find import open_run
 from orchestrator.runs.folder import RunFolder
-from orchestrator.runs.lineage import package_versions
-from orchestrator.runs.plan import Fingerprint, describe_differences
+from orchestrator.runs.plan import Fingerprint
 from orchestrator.settings.build import to_plain
 from orchestrator.settings.extensions import import_extensions
 from orchestrator.settings.job import Job
-from orchestrator.settings.kinds import fingerprint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,27 +187,11 @@ def _worker_main(config: Mapping[str, Any]) -> None:
 
 
 def check_same(worker: Worker) -> None:
-    """Every rank against the plan. The same error on every rank, naming each difference."""
-    expected = worker.run.expected(worker.attempt)
-    found = worker.gather((worker.node, to_plain(_own_fingerprint(worker))))
-    told = describe_differences(
-        expected, [(node, Fingerprint.from_plain(plain)) for node, plain in found]
-    )
-    if told:
-        files = differing_files(Path.cwd()) or []
-        named = f" Files that differ: {', '.join(files[:5])}." if files else ""
-        raise WorkersDiffer(
-            "The workers do not run what was planned:\n  " + "\n  ".join(told) + named,
-            hint="Install the planned versions on every node, or submit again from an environment "
-            "like theirs.",
-        )
-
-
-def _own_fingerprint(worker: Worker) -> Fingerprint:
-    return Fingerprint(
-        settings=fingerprint(worker.job),
-        code=unpacked_fingerprint(Path.cwd()) or f"missing in {Path.cwd()}",
-        packages=package_versions(),
+    """Every rank against the plan; the same error on every rank."""
+    found = worker.gather((worker.node, to_plain(own_fingerprint(worker.job))))
+    refuse_differences(
+        worker.run.expected(worker.attempt),
+        [(node, Fingerprint.from_plain(plain)) for node, plain in found],
     )
 
 

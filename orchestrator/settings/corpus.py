@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.settings.build import to_plain
-from orchestrator.settings.field import Bounds, setting
+from orchestrator.settings.field import Bounds, PathKind, setting
 from orchestrator.settings.finding import Finding
 from orchestrator.settings.units import Bytes, Count
 
@@ -75,7 +75,8 @@ class Source:
     kind: SourceKind = setting("What the text is in")
     path: tuple[str, ...] = setting(
         "Files: paths, globs or URIs, .gz, .xz and .zst too. For kind=dataset one hub name or "
-        "the folder of a saved data set"
+        "the folder of a saved data set",
+        path=PathKind.FILE_OR_NAME,
     )
     column: str = setting(
         "Of jsonl, csv, parquet and data sets: where the text is; a list of texts gives its lines",
@@ -147,6 +148,7 @@ class Tokenizer:
     path: str | None = setting(
         "An existing tokenizer: a directory, or a name on the hub; null: train one on the corpus",
         default=None,
+        path=PathKind.FILE_OR_NAME,
     )
     algorithm: Algorithm = setting(
         "Of a trained one: wordpiece (BERT), bpe on bytes (RoBERTa), unigram (ALBERT)",
@@ -174,6 +176,7 @@ class Corpus:
     path: str | None = setting(
         "Folder or URI of the prepared corpus; null: corpora/<name>-<fingerprint> in the storage",
         default=None,
+        path=PathKind.FILE,
     )
     sources: dict[str, Source] = setting("Where the text comes from, by name")
     language: str = setting(

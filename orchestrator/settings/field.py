@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import MISSING, dataclass
+from enum import Enum
 from typing import Any
 
 
@@ -33,9 +34,22 @@ class Bounds:
         return None
 
 
+class PathKind(Enum):
+    """Whether text is a path relative to the folder where it was typed (`paths.py`)."""
+
+    NONE = "none"
+    FILE = "file"
+    FILE_OR_NAME = "file or name"  # on a hub, where no such file is there
+
+
 def setting(
-    doc: str, *, default: Any = MISSING, factory: Any = MISSING, bounds: Bounds | None = None
+    doc: str,
+    *,
+    default: Any = MISSING,
+    factory: Any = MISSING,
+    bounds: Bounds | None = None,
+    path: PathKind = PathKind.NONE,
 ) -> Any:
     """A dataclass field; without `default` and `factory` it is a setting that must be given."""
-    metadata = {"doc": doc, "bounds": bounds or Bounds()}
+    metadata = {"doc": doc, "bounds": bounds or Bounds(), "path": path}
     return dataclasses.field(default=default, default_factory=factory, metadata=metadata)

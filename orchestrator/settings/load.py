@@ -28,6 +28,7 @@ from orchestrator.settings.extensions import check_extensions
 from orchestrator.settings.finding import Finding, did_you_mean
 from orchestrator.settings.job import Job
 from orchestrator.settings.kinds import kind_class
+from orchestrator.settings.paths import anchor
 from orchestrator.settings.secrets import secret_values
 
 
@@ -61,7 +62,7 @@ def load(
     seen = {finding.key for finding in findings}
     findings += [finding for finding in built if finding.key not in seen]
     findings += _secrets_in(plain)
-    return (None if findings else job), findings
+    return (None if findings else anchor(job, working_dir)), findings
 
 
 def change(
@@ -88,7 +89,7 @@ def change(
     changed, built = build(type(job), plain)
     findings += built + (check(changed) if changed else check_parts(type(job), plain))
     findings += _secrets_in(plain)
-    return (None if findings else changed), findings
+    return (None if findings else anchor(changed, working_dir)), findings
 
 
 def group_choices(working_dir: Path) -> dict[str, set[str]]:
