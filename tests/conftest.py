@@ -95,7 +95,10 @@ class Disks:
         return point
 
     def make_read_only(self, point: Path) -> None:
-        subprocess.run(["mount", "-o", "remount,ro", str(point)], check=True)
+        self.remount(point, "ro")
+
+    def remount(self, point: Path, options: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{options}", str(point)], check=True)
 
     def unmount_all(self) -> None:
         for point in self._mounted:

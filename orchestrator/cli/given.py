@@ -19,7 +19,7 @@ RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="Any unique part of a run's id, or @last.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")]
-Job = Annotated[str, typer.Argument(metavar="JOB", help="The kind of job: probe …")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="The kind of job: prepare, probe …")]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]…", help="Settings: cluster.num_workers=2 cluster=gpu_node"),

@@ -7,11 +7,21 @@ import threading
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from orchestrator.api import Run
 from orchestrator.cluster.output import for_people
 from orchestrator.errors import OrchestratorError
+from orchestrator.settings.units import format_bytes
+from orchestrator.tracking.progress import Progress as RunProgress
 from orchestrator.tracking.progress import read_progress
 
 _EVERY_S = 0.5
@@ -32,6 +42,7 @@ class Live:
                 BarColumn(),
                 TextColumn("{task.fields[figures]}"),
                 TimeElapsedColumn(),
+                TimeRemainingColumn(compact=True),
                 console=Console(highlight=False),
                 transient=True,
             )
@@ -68,7 +79,8 @@ class Live:
 
     def _watch(self, run: Run) -> None:
         assert self._bar is not None
-        task = self._bar.add_task(run.id, total=None, figures="")
+        number = self._bar.add_task(run.id, total=None, figures="")
+        task, stage = self._bar.tasks[0], ""
         while not self._over.wait(_EVERY_S):
             try:
                 progress = read_progress(run.folder.storage)
@@ -76,13 +88,23 @@ class Live:
                 continue  # it will be there the next time
             if progress is None:
                 continue
-            figures = (
-                f"{progress.done:g}/{progress.total:g} {progress.unit}" if progress.total else ""
-            )
+            if progress.stage != stage:
+                stage = progress.stage
+                self._bar.reset(number, total=progress.total)  # its speed is its own
             self._bar.update(
-                task,
-                description=f"{run.id}  {progress.stage}",
+                number,
+                description=f"{run.id}  {stage}",
                 completed=progress.done,
                 total=progress.total,
-                figures=figures,
+                figures=figures(progress, task),
             )
+
+
+def figures(progress: RunProgress, task: Task) -> str:
+    """How much of how much, and how fast; the bar beside it says how long it will take."""
+    if not progress.total:
+        return ""
+    if progress.unit != "bytes":
+        return f"{progress.done:g}/{progress.total:g} {progress.unit}"
+    speed = f"  {format_bytes(task.speed)}/s" if task.speed else ""
+    return f"{format_bytes(progress.done)} of {format_bytes(progress.total)}{speed}"

@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "note": ("change", "Add a sentence to a run"),
     "delete": ("change", "Delete runs that are over"),
     "prune": ("change", "Choose old runs to delete; shows them first"),
+    "corpus": ("corpus", "A prepared corpus: show, sample, verify"),
     "cluster": ("cluster", "A Ray on this machine: up, down, status"),
     "doctor": ("doctor", "Check this environment and say what to mend"),
     "drive": ("drive", ""),

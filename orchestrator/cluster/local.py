@@ -27,6 +27,7 @@ import psutil
 from orchestrator.cluster.http import RayHttp
 from orchestrator.cluster.sessions import end, others_in_session
 from orchestrator.errors import ClusterError
+from orchestrator.settings.home import state_home
 
 _RECORD = "cluster.json"
 _USUAL_PORT = 8265
@@ -68,11 +69,6 @@ class LocalCluster:
             with suppress(psutil.NoSuchProcess):
                 found |= {child.pid: child for child in process.children(recursive=True)}
         return list(found.values())
-
-
-def state_home() -> Path:
-    """Where the local cluster's state and token are kept: one cluster per home."""
-    return Path(os.environ.get("ORCHESTRATOR_HOME") or Path.home() / ".orchestrator").expanduser()
 
 
 def find_local() -> LocalCluster | None:

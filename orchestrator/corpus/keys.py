@@ -35,6 +35,7 @@ class Purpose(IntEnum):
     MASK = 10  # is this token or word predicted?
     SPAN = 11  # over how many words
     REPLACE = 12  # and by what is it replaced?
+    PASSES = 13  # which documents of a source does an epoch read?
 
 
 def key_of(seed: int, purpose: Purpose, *parts: int) -> int:

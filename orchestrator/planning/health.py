@@ -15,10 +15,11 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from orchestrator.cluster.http import RayHttp, find_token
-from orchestrator.cluster.local import find_local, state_home
+from orchestrator.cluster.local import find_local
 from orchestrator.errors import OrchestratorError
 from orchestrator.planning.make import check_storage
 from orchestrator.runs.storage import LocalStorage
+from orchestrator.settings.home import state_home
 from orchestrator.settings.secrets import secret_values
 from orchestrator.settings.units import format_bytes
 

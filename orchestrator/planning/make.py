@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.cluster.http import RayHttp
 from orchestrator.errors import StorageError
+from orchestrator.planning.corpus import corpus_findings, derive_corpus
 from orchestrator.planning.resources import (
     ask_cluster,
     resource_findings,
@@ -23,6 +24,7 @@ from orchestrator.runs.storage import LocalStorage, Storage, open_storage
 from orchestrator.settings.finding import Finding
 from orchestrator.settings.job import Job
 from orchestrator.settings.load import change, load
+from orchestrator.settings.prepare import PrepareJob
 
 FindCluster = Callable[[Job], RayHttp | None]
 
@@ -65,12 +67,17 @@ def make_plan(request: Request) -> Plan:
     findings += [*code_found, *resource_findings(job, resources)]
     findings += far_storage_findings(storage, resources)
     findings += source_findings(job, code)
+    derived = derive(job)
+    if isinstance(job, PrepareJob):
+        wrong = list(corpus_findings(job.corpus, resources))
+        findings += wrong
+        derived |= {} if wrong else derive_corpus(job.corpus, request.storage)
     return replace(
         plan,
         findings=tuple(findings),
         code=code,
         resources=resources,
-        derived=derive(job),
+        derived=derived,
         warnings=tuple(resource_warnings(resources)),
     )
 

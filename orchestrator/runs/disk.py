@@ -16,6 +16,39 @@ _SHARED = re.compile(r"nfs4?|lustre|gpfs|beegfs|ceph|cifs|smb3?|9p|virtiofs|fuse
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
 
+class HalfFile:
+    """A file that is being written, under a name that no listing shows until it is kept."""
+
+    def __init__(self, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.path = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        self._target = target
+        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+
+    def write(self, data: bytes | memoryview) -> None:
+        view = memoryview(data).cast("B")
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def sync(self) -> None:
+        os.fsync(self._descriptor)
+        self._close()
+
+    def keep(self) -> None:
+        self.sync()
+        os.replace(self.path, self._target)
+        _sync_folder(self._target.parent)
+
+    def drop(self) -> None:
+        self._close()
+        self.path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
 def write_whole(target: Path, data: bytes) -> None:
     with _half_written(target, data) as half:
         os.replace(half, target)
@@ -57,18 +90,14 @@ def is_shared(path: Path) -> bool:
 
 @contextmanager
 def _half_written(target: Path, data: bytes) -> Iterator[Path]:
-    """The bytes on the disk under a name that no listing shows, and gone whatever happens."""
-    half = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    """The bytes on the disk, and gone whatever happens unless they got another name."""
+    half = HalfFile(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        yield half
+        half.write(data)
+        half.sync()
+        yield half.path
     finally:
-        half.unlink(missing_ok=True)
+        half.drop()
 
 
 def _sync_folder(folder: Path) -> None:

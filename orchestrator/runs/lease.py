@@ -69,10 +69,11 @@ class Lease:
         self.holder = holder
 
     @classmethod
-    def acquire(cls, run: Storage) -> Lease:
+    def acquire(cls, run: Storage, *, of: str = "run") -> Lease:
+        """`of` is what the folder holds, as an error would call it."""
         current = read_holder(run)
         if current and not current.released:
-            refuse_if_alive(run, current)
+            refuse_if_alive(run, current, of=of)
         generation = (current.generation if current else 0) + 1
         host, boot = _this_machine()
         now = time.time()
@@ -91,7 +92,7 @@ class Lease:
             time.sleep(_SETTLE_S)
         winner = read_holder(run)
         if not created or winner is None or winner.owner != holder.owner:
-            raise _taken(winner or holder)
+            raise _taken(winner or holder, of)
         return cls(run, holder)
 
     def renew(self) -> None:
@@ -123,12 +124,12 @@ def read_holder(run: Storage) -> Holder | None:
         raise OrchestratorError(f"{run.uri}/{layout.LEASES}/{newest} is damaged: {err}.") from err
 
 
-def refuse_if_alive(run: Storage, current: Holder) -> None:
+def refuse_if_alive(run: Storage, current: Holder, *, of: str = "run") -> None:
     """Clocks differ: a holder on another machine counts as gone only if it also stays silent."""
     if current.why_dead() is None:
-        raise _taken(current)
+        raise _taken(current, of)
     if not current.is_here() and is_still_renewed(run, current):
-        raise _taken(current)
+        raise _taken(current, of)
 
 
 def is_still_renewed(run: Storage, seen: Holder) -> bool:
@@ -138,9 +139,9 @@ def is_still_renewed(run: Storage, seen: Holder) -> bool:
     return again is not None and again.renewed != seen.renewed and not again.released
 
 
-def _taken(holder: Holder) -> RequestError:
+def _taken(holder: Holder, of: str) -> RequestError:
     return RequestError(
-        f"This run already has a driver: process {holder.pid} on {holder.host}. A run has one.",
+        f"This {of} already has a driver: process {holder.pid} on {holder.host}. A {of} has one.",
         hint="Follow it with `orchestrator logs -f RUN`, or end it with `orchestrator stop RUN`.",
     )
 

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -21,6 +22,7 @@ from pyarrow import fs
 
 from orchestrator.errors import NotFoundError, RequestError, StorageError
 from orchestrator.runs import disk
+from orchestrator.runs.writer import FileWriter, Upload
 from orchestrator.settings.units import format_bytes
 
 _CONNECT_S, _REQUEST_S, _TRIES = 5.0, 20.0, 3
@@ -59,10 +61,28 @@ class Storage:
             file.seek(start)
             return bytes(file.read(size))
 
+    def open_file(self, path: str) -> Any:
+        """pyarrow's, to be closed: for what is too large for memory. Read it `explained`."""
+        with self.explained(path):
+            return self._fs.open_input_file(self._at(path))
+
+    def find(self, path: str) -> Entry | None:
+        with self.explained(path):
+            info = self._fs.get_file_info(self._at(path))
+        return None if info.type == fs.FileType.NotFound else _entry(info)
+
     def write(self, path: str, data: bytes) -> None:
         """All of it or nothing: no reader ever sees half a file."""
-        with self.explained(path), self._fs.open_output_stream(self._at(path)) as stream:
+        with (
+            self.explained(path, wanted=len(data)),
+            self._fs.open_output_stream(self._at(path), compression=None) as stream,
+        ):
             stream.write(data)
+
+    def open_writer(self, path: str) -> FileWriter:
+        """For what is too large for memory: as whole as `write`, piece by piece."""
+        at = self._at(path)
+        return FileWriter(lambda: Upload(self._fs, at), partial(self.explained, path))
 
     def create(self, path: str, data: bytes) -> bool:
         """Write unless it exists. Without an exclusive create this can be raced: read back."""
@@ -84,16 +104,7 @@ class Storage:
         selector = fs.FileSelector(self._at(path), allow_not_found=True)
         with self.explained(path):
             infos = self._fs.get_file_info(selector)
-        entries = [
-            Entry(
-                name=info.base_name,
-                is_dir=info.type == fs.FileType.Directory,
-                size_bytes=info.size or 0,
-                modified=(info.mtime_ns or 0) / 1e9,
-            )
-            for info in infos
-        ]
-        return sorted(entries, key=lambda entry: entry.name)
+        return sorted(map(_entry, infos), key=lambda entry: entry.name)
 
     def remove(self, path: str) -> None:
         """A file or a whole folder; nothing happens where there is none."""
@@ -128,14 +139,14 @@ class Storage:
         return f"{self._root}/{path}" if path else self._root
 
     @contextmanager
-    def explained(self, path: str) -> Iterator[None]:
-        """Errors of the file system, in our words and with the whole path."""
+    def explained(self, path: str, *, wanted: int = 0) -> Iterator[None]:
+        """Errors of the file system, in our words, with the whole path and the bytes to write."""
         try:
             yield
         except FileNotFoundError as err:
             raise NotFoundError(f"{self.uri_of(path)} does not exist.") from err
         except OSError as err:
-            raise StorageError(_explain(self.uri_of(path), err)) from err
+            raise StorageError(_explain(self.uri_of(path), err, wanted)) from err
 
 
 class LocalStorage(Storage):
@@ -157,12 +168,16 @@ class LocalStorage(Storage):
             return file.read(-1 if size is None else size)
 
     def write(self, path: str, data: bytes) -> None:
-        with self.explained(path):
+        with self.explained(path, wanted=len(data)):
             disk.write_whole(self.path(path), data)
+
+    def open_writer(self, path: str) -> FileWriter:
+        target = self.path(path)
+        return FileWriter(lambda: disk.HalfFile(target), partial(self.explained, path))
 
     def create(self, path: str, data: bytes) -> bool:
         """Exclusive and whole."""
-        with self.explained(path):
+        with self.explained(path, wanted=len(data)):
             return disk.create_whole(self.path(path), data)
 
     def list(self, path: str = "") -> list[Entry]:
@@ -183,7 +198,7 @@ class LocalStorage(Storage):
                         name=item.name,
                         is_dir=item.is_dir(),
                         size_bytes=stat.st_size,
-                        modified=stat.st_mtime,
+                        modified=stat.st_mtime_ns / 1e9,
                     )
                 )
         visible = [entry for entry in entries if not entry.name.startswith(".")]
@@ -259,13 +274,23 @@ def _s3(query: str) -> Any:
     )
 
 
-def _explain(where: str, err: OSError) -> str:
+def _entry(info: Any) -> Entry:
+    return Entry(
+        name=info.base_name,
+        is_dir=info.type == fs.FileType.Directory,
+        size_bytes=info.size or 0,
+        modified=(info.mtime_ns or 0) / 1e9,
+    )
+
+
+def _explain(where: str, err: OSError, wanted: int) -> str:
     if err.errno == errno.ENOSPC or "No space left" in str(err):
         parent = where
         while not os.path.exists(parent) and parent not in ("", "/"):
             parent = os.path.dirname(parent)
         free = shutil.disk_usage(parent).free if os.path.exists(parent) else 0
-        return f"{where}: no space left on the device ({format_bytes(free)} free)."
+        sizes = f"{format_bytes(wanted)} wanted, {format_bytes(free)} free"
+        return f"{where}: no space left on the device ({sizes})."
     if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{where} cannot be written: {os.strerror(err.errno).lower()}."
     if err.errno in (errno.ENOTDIR, errno.EEXIST):

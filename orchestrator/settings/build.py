@@ -6,25 +6,17 @@ Called by `load` for what a user typed and by runs for a frozen job.yaml. Pure.
 from __future__ import annotations
 
 import dataclasses
-import types
-import typing
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from functools import cache
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from orchestrator.settings.field import Bounds
 from orchestrator.settings.finding import Finding, did_you_mean
+from orchestrator.settings.schema import field_types, is_noun, join, key_of, nouns_of, options_of
 from orchestrator.settings.units import Unit, parse
 
 T = TypeVar("T")
 _WRONG = object()  # stands for a value that could not be built; a finding says why
-
-
-@cache
-def field_types(cls: type) -> dict[str, Any]:
-    """Field name → resolved type, annotations included."""
-    return typing.get_type_hints(cls, include_extras=True)
 
 
 def build(cls: type[T], plain: object, *, at: str = "") -> tuple[T | None, list[Finding]]:
@@ -44,8 +36,10 @@ def check(value: object, *, at: str = "") -> list[Finding]:
     findings = [dataclasses.replace(finding, key=join(at, finding.key)) for finding in rules]
     for field in dataclasses.fields(value):  # type: ignore[arg-type]
         inner = getattr(value, field.name)
-        if dataclasses.is_dataclass(inner) and not isinstance(inner, type):
-            findings += check(inner, at=join(at, _key(field.name)))
+        is_named = isinstance(inner, Mapping)
+        for dotted, noun in _placed(inner, join(at, key_of(field.name)), is_named=is_named):
+            if is_noun(type(noun)):
+                findings += check(noun, at=dotted)
     return findings
 
 
@@ -55,20 +49,28 @@ def check_parts(cls: type, plain: object, *, at: str = "") -> list[Finding]:
     if not isinstance(plain, Mapping):
         return findings
     for name, kind in field_types(cls).items():
-        dotted = join(at, _key(name))
-        for noun in options_of(kind):
-            if _key(name) in plain and isinstance(noun, type) and dataclasses.is_dataclass(noun):
-                below = plain[_key(name)]
+        key = key_of(name)
+        for noun, is_named in nouns_of(kind):
+            for dotted, below in _placed(plain.get(key), join(at, key), is_named=is_named):
                 part, _ = build(noun, below)
                 findings += check(part, at=dotted) if part else check_parts(noun, below, at=dotted)
     return findings
+
+
+def _placed(value: object, at: str, *, is_named: bool) -> Iterator[tuple[str, Any]]:
+    """A setting's value with its dotted key; of a mapping from names, each of its values."""
+    if not is_named:
+        yield at, value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield join(at, name), item
 
 
 def to_plain(value: object) -> Any:
     """Dataclasses, tuples and enums as mappings, lists and scalars: what YAML and JSON can hold."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = (field.name for field in dataclasses.fields(value))
-        return {_key(name): to_plain(getattr(value, name)) for name in names}
+        return {key_of(name): to_plain(getattr(value, name)) for name in names}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
@@ -78,17 +80,20 @@ def to_plain(value: object) -> Any:
     return value
 
 
-def default_values(cls: type) -> dict[str, Any]:
-    """The plain tree of a dataclass's defaults; settings that must be given are absent."""
+def defaults_of(value: object) -> dict[str, Any]:
+    """The plain tree that it would be if nothing had been set; what must be given is absent."""
     tree: dict[str, Any] = {}
-    for field in dataclasses.fields(cls):
+    for field in dataclasses.fields(value):  # type: ignore[arg-type]
+        key, inner = key_of(field.name), getattr(value, field.name)
         factory: Any = field.default_factory
-        if field.default is not dataclasses.MISSING:
-            tree[_key(field.name)] = to_plain(field.default)
-        elif isinstance(factory, type) and dataclasses.is_dataclass(factory):
-            tree[_key(field.name)] = default_values(factory)
+        if is_noun(type(inner)):
+            tree[key] = defaults_of(inner)
+        elif isinstance(inner, Mapping) and all(is_noun(type(item)) for item in inner.values()):
+            tree[key] = {name: defaults_of(item) for name, item in inner.items()}
+        elif field.default is not dataclasses.MISSING:
+            tree[key] = to_plain(field.default)
         elif factory is not dataclasses.MISSING:
-            tree[_key(field.name)] = to_plain(factory())
+            tree[key] = to_plain(factory())
     return tree
 
 
@@ -104,34 +109,6 @@ def flatten(plain: Mapping[str, Any], *, at: str = "") -> dict[str, Any]:
     return flat
 
 
-def schema_keys(cls: type, *, at: str = "") -> dict[str, Any]:
-    """Every dotted key of a dataclass tree → its type. Inner nodes are there as well as leaves."""
-    keys: dict[str, Any] = {}
-    for name, kind in field_types(cls).items():
-        if name not in cls.__dataclass_fields__:  # type: ignore[attr-defined]
-            continue
-        dotted = join(at, _key(name))
-        keys[dotted] = kind
-        for option in options_of(kind):
-            if dataclasses.is_dataclass(option) and isinstance(option, type):
-                keys.update(schema_keys(option, at=dotted))
-    return keys
-
-
-def join(at: str, key: object) -> str:
-    return f"{at}.{key}" if at else str(key)
-
-
-def _key(name: str) -> str:
-    """A trailing underscore lets a field be called like a Python keyword: `lambda_`."""
-    return name.rstrip("_")
-
-
-def options_of(kind: Any) -> tuple[Any, ...]:
-    """The members of a union; a type that is none is its own only option."""
-    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
-
-
 def _wrong(at: str, value: object, rule: str, try_: str, findings: list[Finding]) -> Any:
     findings.append(Finding(key=at, found=f"={value}", rule=rule, try_=try_))
     return _WRONG
@@ -139,9 +116,9 @@ def _wrong(at: str, value: object, rule: str, try_: str, findings: list[Finding]
 
 def _dataclass(cls: type, plain: object, at: str, findings: list[Finding]) -> Any:
     if not isinstance(plain, Mapping):
-        known = ", ".join(_key(field.name) for field in dataclasses.fields(cls))
+        known = ", ".join(key_of(field.name) for field in dataclasses.fields(cls))
         return _wrong(at, plain, "must be a mapping.", f"keys out of: {known}.", findings)
-    fields = {_key(field.name): field for field in dataclasses.fields(cls)}
+    fields = {key_of(field.name): field for field in dataclasses.fields(cls)}
     for key in plain:
         if key not in fields:
             hint = did_you_mean(str(key), fields)
@@ -170,7 +147,7 @@ def _value(kind: Any, plain: Any, at: str, bounds: Bounds, findings: list[Findin
     options = options_of(kind)
     if len(options) > 1:
         return _union(options, plain, at, bounds, findings)
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+    if is_noun(kind):
         return _dataclass(kind, plain, at, findings)
     origin = get_origin(kind)
     if origin is tuple:

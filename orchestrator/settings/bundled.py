@@ -1,14 +1,15 @@
-"""Where conf/ and jobs/ are: the user's own first, then the ones that came with the package."""
+"""Where conf/, jobs/ and data/ are: what came with the package, after what is the user's own."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
+BUNDLED = "bundled:"  # before the name of a file in data/
 
 
 def bundled(name: str) -> Path:
-    """`conf` or `jobs` as it came with the package: inside an installed one, beside a checkout."""
+    """`conf`, `jobs` or `data` as it came: inside an installed package, beside a checkout's."""
     inside = PACKAGE / "_bundled" / name
     return inside if inside.is_dir() else PACKAGE.parent / name
 

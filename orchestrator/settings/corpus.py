@@ -19,8 +19,8 @@ from orchestrator.settings.finding import Finding
 from orchestrator.settings.units import Bytes, Count
 
 NAME = Bounds(
-    pattern=r"[a-z0-9][a-z0-9_-]{0,39}",
-    pattern_said="lower-case letters, digits, dashes and underscores, at most 40",
+    pattern=r"[a-z][a-z0-9_-]{0,39}",
+    pattern_said="a lower-case letter, then letters, digits, - or _, at most 40 in all",
 )
 
 

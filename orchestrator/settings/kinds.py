@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import RequestError, SettingsError
-from orchestrator.settings.build import build, default_values, flatten, to_plain
+from orchestrator.settings.build import build, defaults_of, flatten, to_plain
 from orchestrator.settings.finding import did_you_mean
 from orchestrator.settings.job import Job
 from orchestrator.settings.prepare import PrepareJob
@@ -72,7 +72,7 @@ def fingerprint(job: Job) -> str:
 
 def differences(job: Job) -> dict[str, tuple[Any, Any]]:
     """Dotted key → (default, value) for each setting that is not at its default."""
-    return changed_keys(flatten(default_values(type(job))), flatten(to_plain(job)))
+    return changed_keys(flatten(defaults_of(job)), flatten(to_plain(job)))
 
 
 def changed_keys(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

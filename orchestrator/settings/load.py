@@ -22,13 +22,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from orchestrator.settings.build import build, check, check_parts, flatten, schema_keys, to_plain
+from orchestrator.settings.build import build, check, check_parts, flatten, to_plain
 from orchestrator.settings.bundled import bundled, places
 from orchestrator.settings.extensions import check_extensions
 from orchestrator.settings.finding import Finding, did_you_mean
 from orchestrator.settings.job import Job
 from orchestrator.settings.kinds import kind_class
 from orchestrator.settings.paths import anchor
+from orchestrator.settings.schema import NAME, nouns_of, schema_key, schema_keys
 from orchestrator.settings.secrets import secret_values
 
 
@@ -176,20 +177,32 @@ def _check(
             rule=f"is not a file of conf/{key}/.",
             try_=did_you_mean(choice, groups[key]),
         )
-    if key in keys or _inside_mapping(key, keys):
+    in_schema = schema_key(key, keys)
+    if in_schema in keys or _inside_mapping(in_schema, keys):
         return None
-    leaves = {name.rpartition(".")[2]: name for name in keys}
-    near = did_you_mean(key, [*keys, *groups], show=8)
-    if "." not in near[:-1] and key.rpartition(".")[2] in leaves:
-        near = f"{leaves[key.rpartition('.')[2]]}."
-    return Finding(key=key, found="", rule=f"is not a setting of {cls.kind}.", try_=near)
+    near = did_you_mean(in_schema, {*keys, *groups}, show=8)
+    ends_alike = [name for name in keys if name.endswith(f".{key.rpartition('.')[2]}")]
+    if ends_alike and (near.startswith("one of:") or "." not in near[:-1]):
+        near = f"{' or '.join(ends_alike)}."
+    try_ = _with_names(near, key)
+    return Finding(key=key, found="", rule=f"is not a setting of {cls.kind}.", try_=try_)
+
+
+def _with_names(near: str, typed: str) -> str:
+    """The names that were typed, in their places in a key of the schema as deep."""
+    parts = near.split(".")
+    names = [*typed.split("."), ""]  # `near` is a sentence: it ends in a dot
+    if len(parts) != len(names):
+        return near
+    return ".".join(name if part == NAME else part for part, name in zip(parts, names, strict=True))
 
 
 def _inside_mapping(key: str, keys: dict[str, Any]) -> bool:
-    """Keys below a setting that is itself a mapping are free."""
+    """Keys below a setting that is itself a mapping, and not one of nouns, are free."""
     parts = key.split(".")
-    above = (".".join(parts[:length]) for length in range(1, len(parts)))
-    return any(str(keys.get(name, "")).startswith(("dict[", "typing.Any")) for name in above)
+    above = [keys.get(".".join(parts[:length])) for length in range(1, len(parts))]
+    free = [kind for kind in above if not any(nouns_of(kind))]
+    return any(str(kind).startswith(("dict[", "typing.Any")) for kind in free)
 
 
 def _compose(

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Annotated, Any, get_args, get_origin
 
-from orchestrator.settings.build import field_types, join, options_of, to_plain
+from orchestrator.settings.build import to_plain
 from orchestrator.settings.kinds import KINDS
+from orchestrator.settings.schema import NAME, field_types, is_noun, join, nouns_of, options_of
 from orchestrator.settings.units import EXAMPLES, Unit
 
 _HEAD = """# Settings
@@ -19,7 +20,7 @@ A setting has one dotted name everywhere: on the command line (`cluster.num_work
 in errors and in a run's `job.yaml`. A job is composed from its primary config, `conf/<job>.yaml`,
 the choices of its groups (`cluster=gpu_node` takes `conf/cluster/gpu_node.yaml`) and the overrides
 of the command line, in this order. A `conf/` folder in the working directory comes before the one
-that was installed.
+that was installed. `NAME` in a setting stands for a name of yours: `corpus.sources.books.path=[…]`.
 
 Numbers can be typed with units: {units}.
 
@@ -46,11 +47,13 @@ def _rows(cls: type, at: str) -> Iterator[str]:
     for field in dataclasses.fields(cls):
         key = join(at, field.name)
         kind = field_types(cls)[field.name]
-        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        if is_noun(kind):
             yield from _rows(kind, key)
             continue
-        doc = field.metadata.get("doc", "").replace("|", "\\|")
+        doc = field.metadata.get("doc", "").replace("|", "\\|").replace("<", "&lt;")
         yield f"| `{key}` | {_type(kind)} | {_default(field)} | {doc} |"
+        for noun, is_named in nouns_of(kind):
+            yield from _rows(noun, join(key, NAME) if is_named else key)
 
 
 def _type(kind: Any) -> str:
@@ -58,6 +61,8 @@ def _type(kind: Any) -> str:
         return {Unit.COUNT: "number", Unit.SECONDS: "time", Unit.BYTES: "bytes"}[get_args(kind)[1]]
     if get_origin(kind) is tuple:
         return f"list of {_type(get_args(kind)[0])}"
+    if get_origin(kind) is dict:
+        return "mapping"
     if len(options_of(kind)) > 1:
         return " or ".join(_type(option) for option in options_of(kind))
     if isinstance(kind, type) and issubclass(kind, Enum):

@@ -50,12 +50,15 @@ def orchestrate(installed: Path, project: Path, *words: str) -> str:
     return done.stdout
 
 
-def test_conf_and_jobs_travel_with_the_package(installed: Path) -> None:
+def test_conf_jobs_and_data_travel_with_the_package(installed: Path) -> None:
     bundled = installed / "orchestrator" / "_bundled"
     for name in ("conf", "jobs"):
         ours = {path.relative_to(ROOT / name) for path in (ROOT / name).rglob("*.*")}
         theirs = {path.relative_to(bundled / name) for path in (bundled / name).rglob("*.*")}
         assert {path for path in ours if "__pycache__" not in path.parts} <= theirs
+    carried = {path.name: path.read_bytes() for path in (bundled / "data").iterdir()}
+    assert carried == {name: (ROOT / "data" / name).read_bytes() for name in carried}
+    assert sorted(carried) == ["README.md", "factbook.jsonl.xz"]
 
 
 def test_the_users_conf_comes_first_and_ours_is_still_there(installed: Path, project: Path) -> None:

@@ -13,13 +13,13 @@ from orchestrator.settings.build import (
     build,
     check,
     check_parts,
-    default_values,
+    defaults_of,
     flatten,
-    schema_keys,
     to_plain,
 )
 from orchestrator.settings.field import Bounds, setting
 from orchestrator.settings.finding import Finding
+from orchestrator.settings.schema import schema_key, schema_keys
 from orchestrator.settings.units import Bytes, Count, Seconds
 
 
@@ -52,6 +52,7 @@ class Bike:
     gears: tuple[int, ...] = setting("Teeth", default=(11, 12), bounds=Bounds(at_least=8))
     size: int | str = setting("A number or a word", default="m")
     notes: dict[str, int] = setting("Free keys", factory=dict)
+    wheels: dict[str, Wheel] = setting("Wheels with names", factory=dict)
     extra: Any = setting("Anything", default=None)
     is_electric: bool = setting("Motor", default=False)
 
@@ -73,6 +74,7 @@ BIKES = st.builds(
     gears=st.lists(st.integers(8, 99), max_size=3).map(tuple),
     size=st.integers() | st.sampled_from(["s", "xxl"]),
     notes=st.dictionaries(st.text(), st.integers(), max_size=3),
+    wheels=st.dictionaries(st.text("ab-_2"), WHEELS, max_size=3),
     extra=st.none() | st.booleans() | st.lists(st.integers(), max_size=2),
     is_electric=st.booleans(),
 )
@@ -88,15 +90,16 @@ def test_what_was_built_and_written_out_builds_the_same_again(bike: Bike) -> Non
 @given(BIKES)
 def test_every_leaf_of_a_value_is_a_key_of_the_schema(bike: Bike) -> None:
     free = ("notes.", "extra.")
+    keys = schema_keys(Bike)
     leaves = {key for key in flatten(to_plain(bike)) if not key.startswith(free)}
-    assert leaves <= set(schema_keys(Bike))
+    assert {schema_key(leaf, keys) for leaf in leaves} <= set(keys)
 
 
 def test_defaults_are_what_an_empty_mapping_builds() -> None:
     bike, findings = build(Bike, {"owner": "ada"})
     assert findings == []
     assert bike == Bike(owner="ada")
-    assert {"owner": "ada", **default_values(Bike)} == to_plain(bike)
+    assert {"owner": "ada", **defaults_of(bike)} == to_plain(bike)
 
 
 def test_a_keyword_is_typed_without_its_underscore() -> None:
@@ -125,6 +128,7 @@ def test_every_mistake_is_told_at_once_with_its_key_what_was_found_and_the_rule(
         "gears": [11, 7, 9.5],
         "size": [1],
         "notes": {"a": "x"},
+        "wheels": {"front": {"spokes": 7}, "back": {"spokes": 2}, "third": 3},
         "is_electric": "yes",
         "bellz": 2,
     }
@@ -147,6 +151,9 @@ def test_every_mistake_is_told_at_once_with_its_key_what_was_found_and_the_rule(
             "gears[2]=9.5 must be a whole number. Try 10.",
             "size=[1] must be a whole number or text.",
             "notes.a=x is not a number such as 1000, 1_000, 512k or 1.5M.",
+            "wheels.front.spokes=7 is odd. Try one more.",
+            "wheels.back.spokes=2 must be at least 3.",
+            "wheels.third=3 must be a mapping. Try keys out of: spokes, lambda.",
             "is_electric=yes must be true or false.",
         ]
     )
@@ -155,10 +162,12 @@ def test_every_mistake_is_told_at_once_with_its_key_what_was_found_and_the_rule(
 def test_rules_between_fields_are_told_for_every_noun_of_a_tree() -> None:
     odd = Wheel(spokes=5)
     assert check(Bike(owner="ada")) == []
-    said = [str(finding) for finding in check(Bike(owner="ada", wheel=odd, spare=odd), at="bike")]
+    bike = Bike(owner="ada", wheel=odd, spare=odd, wheels={"a": Wheel(), "b": odd})
+    said = [str(finding) for finding in check(bike, at="bike")]
     assert said == [
         "bike.wheel.spokes=5 is odd. Try one more.",
         "bike.spare.spokes=5 is odd. Try one more.",
+        "bike.wheels.b.spokes=5 is odd. Try one more.",
     ]
 
 
@@ -166,7 +175,8 @@ def test_rules_between_fields_are_told_for_every_noun_of_a_tree() -> None:
 def test_the_parts_of_a_tree_are_checked_as_the_whole_would_be(bike: Bike, is_odd: bool) -> None:
     plain = to_plain(bike)
     if is_odd:
-        plain["wheel"]["spokes"] += 1
+        for wheel in (plain["wheel"], *plain["wheels"].values()):
+            wheel["spokes"] += 1
     whole, _ = build(Bike, plain)
     assert whole is None or check_parts(Bike, plain) == check(whole)
     assert check_parts(Bike, {**plain, "colour": "bleu"}) == check_parts(Bike, plain)
@@ -191,9 +201,11 @@ def test_anything_at_all_is_a_value_or_findings_never_an_exception(plain: object
 
 @given(st.sampled_from(sorted(schema_keys(Bike))), PLAIN)
 def test_a_finding_names_the_key_that_is_wrong_or_one_below_it(key: str, wrong: object) -> None:
-    head, _, leaf = key.rpartition(".")
-    plain = {"owner": "ada", **({head: {leaf: wrong}} if head else {leaf: wrong})}
-    for finding in build(Bike, plain)[1]:
+    below = wrong
+    for part in reversed(key.split(".")):
+        below = {part: below}
+    assert isinstance(below, dict)
+    for finding in build(Bike, {"owner": "ada", **below})[1]:
         assert finding.key.startswith(key)
         assert finding.rule
 

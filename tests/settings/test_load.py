@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import RequestError
-from orchestrator.settings.build import default_values, flatten, schema_keys, to_plain
+from orchestrator.settings.build import defaults_of, flatten, to_plain
 from orchestrator.settings.bundled import bundled
 from orchestrator.settings.code import Code
 from orchestrator.settings.field import setting
@@ -19,7 +20,9 @@ from orchestrator.settings.finding import Finding
 from orchestrator.settings.job import Job
 from orchestrator.settings.kinds import KINDS, freeze, thaw
 from orchestrator.settings.load import change, check_overrides, group_choices, load
+from orchestrator.settings.prepare import PrepareJob
 from orchestrator.settings.probe import ProbeJob
+from orchestrator.settings.schema import schema_keys
 
 CONF = bundled("conf")
 GROUPS = group_choices(CONF.parent)
@@ -77,6 +80,26 @@ def test_every_choice_of_a_group_composes_and_loads(group: str, name: str, here:
     for kind in kinds:
         _, findings = load(kind, [f"{group}={name}"], working_dir=here)
         assert findings == []
+
+
+@pytest.mark.parametrize(
+    ("row", "is_start"),
+    [
+        *(
+            (" = Valkyria Chronicles III = \n", True),
+            (" = 2013 – 14 York City F.C. season = \n", True),
+        ),
+        *((" = = Gameplay = = \n", False), (" = = = Legacy = = = \n", False), (" \n", False)),
+        (" As with previous games , a = b holds . \n", False),
+    ],
+)
+def test_articles_of_wikitext_begin_at_their_titles(row: str, is_start: bool, here: Path) -> None:
+    job, _ = load("prepare", ["corpus=wikitext103"], working_dir=here)
+    assert isinstance(job, PrepareJob)
+    (source,) = job.corpus.sources.values()
+    assert source.document_start is not None
+    for text in (row, row.removesuffix("\n"), row.strip()):
+        assert bool(re.match(source.document_start, text)) == is_start
 
 
 def test_defaults_are_loaded_where_nothing_is_typed(here: Path) -> None:
@@ -178,6 +201,47 @@ def test_an_unknown_key_offers_the_one_that_was_meant(typed: str, near: str) -> 
     _, (finding,) = check_overrides([typed], ProbeJob, GROUPS)
     assert finding.key == typed.partition("=")[0]
     assert near in finding.try_
+
+
+@pytest.mark.parametrize(
+    ("typed", "try_"),
+    [
+        ("corpus.sources.wiki.wieght=2", "corpus.sources.wiki.weight."),
+        ("corpus.source.wiki.weight=2", "corpus.sources.wiki.weight."),
+        ("sources.wiki.weight=2", "corpus.sources.NAME.weight."),
+        ("weight=2", "corpus.sources.NAME.weight."),
+        ("path=x", "corpus.path or corpus.sources.NAME.path or corpus.tokenizer.path."),
+    ],
+)
+def test_an_unknown_key_below_a_name_offers_the_one_that_was_meant(typed: str, try_: str) -> None:
+    texts, (finding,) = check_overrides([typed], PrepareJob, GROUPS)
+    assert (texts, finding.try_) == ([], try_)
+
+
+def test_keys_below_a_name_set_what_is_called_so(here: Path) -> None:
+    overrides = ["corpus=wikipedia_bookcorpus", "corpus.sources.bookcorpus.weight=2"]
+    job, findings = load("prepare", overrides, working_dir=here)
+    assert findings == []
+    assert isinstance(job, PrepareJob)
+    weights = {name: source.weight for name, source in job.corpus.sources.items()}
+    assert weights == {"wikipedia": 1, "bookcorpus": 2}
+    changed, _ = change(job, ["corpus.sources.my-own.weight=3"], working_dir=here)
+    assert changed is None
+    changed, _ = change(job, ["corpus.sources.wikipedia.weight=3"], working_dir=here)
+    assert isinstance(changed, PrepareJob)
+    assert changed.corpus.sources["wikipedia"].weight == 3
+
+
+def test_mistakes_below_a_name_are_told_with_it(here: Path) -> None:
+    overrides = [
+        *("corpus.sources.factbook.weight=0", "corpus.sources.own={kind: csv, path: [a.csv]}"),
+        *("corpus.sources.own.delimiter=ab", "corpus.sources.other.kind=text"),
+    ]
+    _, findings = load("prepare", overrides, working_dir=here)
+    assert {finding.key for finding in findings} == {
+        *("corpus.sources.factbook.weight", "corpus.sources.own.delimiter"),
+        "corpus.sources.other.path",
+    }
 
 
 @pytest.mark.parametrize(
@@ -409,4 +473,4 @@ def test_a_secret_in_a_change_is_refused(here: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_defaults_in_files_and_in_code_are_the_same_tree(here: Path) -> None:
-    assert to_plain(_loaded(here)) == default_values(ProbeJob)
+    assert to_plain(_loaded(here)) == defaults_of(ProbeJob())

@@ -1,1 +1,1 @@
-"""One epoch as a stream of packs: order, windows, cutting, packing, masks. Pure."""
+"""One epoch as a stream of packs: mixture, order, windows, cuts, masks; its loader, its audit."""

@@ -16,12 +16,15 @@ from orchestrator.corpus.keys import Purpose, below, draw, key_of, threshold
 from orchestrator.corpus.packs.pairs import NO_LABEL, Pairing, divide, exchange
 from orchestrator.errors import RequestError
 
+REPEAT = 2**40  # more documents than any corpus has
+
 
 @dataclass(frozen=True, kw_only=True)
 class Documents:
     """Rows of a corpus, laid end to end in the order in which they were asked for."""
 
-    indices_D: Int64s  # in the corpus
+    # In the corpus, plus REPEAT for each time that the epoch read it before: samples of their own.
+    indices_D: Int64s
     tokens_T: Integers
     word_starts_T: Bools
     offsets_D1: Int64s  # into tokens
@@ -94,7 +97,8 @@ def cut(documents: Documents, cutting: Cutting, epoch: int) -> Samples:
     labels_S = np.where(lengths_S2[:, 1] > 0, 0, NO_LABEL)
     if cutting.pairing is Pairing.NSP:
         numbers_S = draw(key_of(cutting.seed, Purpose.EXCHANGE, epoch), keys_S)
-        from_S = exchange(rows_S, lengths_S2, numbers_S, cutting.budget)
+        documents_S = documents.indices_D[rows_S] % REPEAT
+        from_S = exchange(documents_S, lengths_S2, numbers_S, cutting.budget)
         for halves_S2 in (begins_S2, lengths_S2, rows_S2):
             halves_S2[:, 1] = halves_S2[from_S, 1]
         labels_S[from_S != np.arange(len(from_S))] = 1

@@ -8,8 +8,9 @@ The loader of `training` asks for steps; the audit and `corpus sample` ask for p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import islice
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from orchestrator.corpus.packs.window import (
 from orchestrator.errors import RequestError
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cursor:
     """The next pack: its place, and how many came before it in the run."""
 
@@ -34,6 +35,32 @@ class Cursor:
     window: int = 0
     pack: int = 0  # in the window; may be one behind its last
     packs_total: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.epoch, self.window, self.pack) < 0 or self.pack > self.packs_total:
+            raise RequestError(f"No run has a cursor at {self}.")
+
+    @classmethod
+    def from_plain(cls, plain: object) -> Cursor:
+        """Whole or not at all: what lost a number must not become the beginning of a run."""
+        names = {field.name for field in fields(cls)}
+        values = dict(plain) if isinstance(plain, Mapping) else {}
+        if set(values) != names or not all(type(value) is int for value in values.values()):
+            rule = f"it has whole numbers for {', '.join(sorted(names))}, and nothing else."
+            raise RequestError(f"{plain!r} is no cursor: {rule}")
+        return cls(**values)
+
+    def to_plain(self) -> dict[str, int]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        place = f"epoch {self.epoch}, window {self.window}, pack {self.pack}"
+        return f"{place} (pack {self.packs_total} of the run)"
+
+    @property
+    def opening(self) -> Cursor:
+        """The first place of its window."""
+        return replace(self, pack=0, packs_total=self.packs_total - self.pack)
 
     def next_pack(self) -> Cursor:
         return replace(self, pack=self.pack + 1, packs_total=self.packs_total + 1)
@@ -75,16 +102,14 @@ class Stream:
             raise RequestError("The corpus has no document.")
         self.recipe = recipe
         self._corpus = corpus
-        self._num_windows = num_windows(corpus.num_documents, recipe.window_documents)
-        self._open: tuple[int, int, Window] | None = None  # the last, so that it is read once
+        self._mixture = recipe.mixture_of(corpus)
+        self._num_windows = num_windows(self._mixture.num_reads, recipe.window_documents)
+        self._open: tuple[Cursor, Window] | None = None  # the last, so that it is read once
 
     def packs(self, cursor: Cursor) -> Iterator[tuple[Pack, Cursor]]:
         """Each pack from the cursor on, with the cursor of the one after it."""
-        while True:
-            window, cursor = self._find(cursor)
-            pack = window.pack(cursor.pack, index=cursor.packs_total)
-            cursor = cursor.next_pack()
-            yield pack, cursor
+        for window, place in self.places(cursor):
+            yield window.pack(place.pack, index=place.packs_total), place.next_pack()
 
     def step(self, cursor: Cursor, share: Share) -> tuple[list[list[Pack]], Cursor]:
         """A rank's micro-batches of the step that begins at the cursor, and the next step's cursor.
@@ -94,17 +119,24 @@ class Stream:
         slots_AM = share.slots()
         own = set(slots_AM.ravel().tolist())
         packs = {-1: empty_pack(self.recipe.cutting.template, epoch=cursor.epoch)}
-        for number in range(share.packs_per_step):
-            window, cursor = self._find(cursor)
+        places = islice(self.places(cursor), share.packs_per_step)
+        for number, (window, place) in enumerate(places):
             if number in own:
-                packs[number] = window.pack(cursor.pack, index=cursor.packs_total)
-            cursor = cursor.next_pack()
+                packs[number] = window.pack(place.pack, index=place.packs_total)
+            cursor = place.next_pack()
         return [[packs[number] for number in row] for row in slots_AM.tolist()], cursor
+
+    def places(self, cursor: Cursor) -> Iterator[tuple[Window, Cursor]]:
+        """The window and the place of each pack from the cursor on. Nothing is laid out."""
+        while True:
+            window, place = self._find(cursor)
+            yield window, place
+            cursor = place.next_pack()
 
     def _find(self, cursor: Cursor) -> tuple[Window, Cursor]:
         """The cursor moved to where there is a pack: windows may be at their end, or empty."""
-        # The rest of this epoch and all of the next: that one has every document.
-        for _ in range(2 * self._num_windows):
+        # The rest of this epoch, and then as many as read every document.
+        for _ in range((1 + self._mixture.num_epochs) * self._num_windows):
             window = self._window(cursor)
             if cursor.pack < len(window):
                 return window, cursor
@@ -114,8 +146,27 @@ class Stream:
         )
 
     def _window(self, cursor: Cursor) -> Window:
-        if self._open is None or self._open[:2] != (cursor.epoch, cursor.window):
+        opening = cursor.opening
+        if self._open is None or self._open[0] != opening:
+            if cursor.window >= self._num_windows:
+                raise _foreign(cursor, f"an epoch has {self._num_windows} windows")
             self._open = None  # never two windows in memory
-            window = open_window(self._corpus, self.recipe, cursor.epoch, cursor.window)
-            self._open = (cursor.epoch, cursor.window, window)
-        return self._open[2]
+            window = open_window(
+                self._corpus,
+                self.recipe,
+                epoch=opening.epoch,
+                window=opening.window,
+                packs_before=opening.packs_total,
+            )
+            self._open = (opening, window)
+        window = self._open[1]
+        if cursor.pack > len(window):
+            raise _foreign(cursor, f"that window has {len(window)} packs")
+        return window
+
+
+def _foreign(cursor: Cursor, found: str) -> RequestError:
+    return RequestError(
+        f"The cursor at {cursor} is not of this stream: {found}.",
+        hint="A run goes on with the corpus, the mixture and the batch that it began with.",
+    )

@@ -6,14 +6,16 @@ asked for. `stream.py` opens windows and goes from one to the next.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from orchestrator.corpus.arrays import Bools, Int32s, Int64s, Uint64s, flat_ranges, offsets
 from orchestrator.corpus.keys import Purpose, draw, key_of, sum_of
-from orchestrator.corpus.packs.cut import Cutting, Documents, Samples, Template, cut
+from orchestrator.corpus.packs.cut import REPEAT, Cutting, Documents, Samples, Template, cut
+from orchestrator.corpus.packs.mixture import Mixture, Portion
 from orchestrator.corpus.packs.order import Order
 from orchestrator.corpus.packs.pack import Packing, pack
 from orchestrator.errors import RequestError
@@ -25,24 +27,58 @@ class Corpus(Protocol):
     @property
     def num_documents(self) -> int: ...
 
-    def read(self, indices_D: Int64s) -> Documents: ...
+    def read(self, indices_D: Int64s) -> Documents:
+        """In the order asked for, and as often as asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """Samples of another length, in all windows that open at this pack of the run or later."""
+
+    from_packs: int
+    seq_len: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """All that packs depend on beside the corpus; nothing of it is about who reads them."""
 
-    cutting: Cutting
+    cutting: Cutting  # of the first phase
+    phases: tuple[Phase, ...] = ()  # those after it
     pack_tokens: int
     window_documents: int  # of the order, cut and packed together; see `window_documents()`
+    mixture: Mixture | None = None  # without one, an epoch reads every document once
 
     def __post_init__(self) -> None:
-        if self.pack_tokens < self.cutting.seq_len:
+        begins = [0, *(phase.from_packs for phase in self.phases)]
+        if any(begin >= end for begin, end in itertools.pairwise(begins)):
             raise RequestError(
-                f"batch.pack_tokens={self.pack_tokens} is less than "
-                f"seq_len={self.cutting.seq_len}: a pack holds whole samples.",
-                hint=f"Try batch.pack_tokens={16 * self.cutting.seq_len}.",
+                f"Phases begin at packs {', '.join(map(str, begins))}; each must begin after the "
+                "one before it."
             )
+        for seq_len in (self.cutting.seq_len, *(phase.seq_len for phase in self.phases)):
+            replace(self.cutting, seq_len=seq_len)  # refuses what leaves no room for text
+            if self.pack_tokens < seq_len:
+                raise RequestError(
+                    f"batch.pack_tokens={self.pack_tokens} is less than seq_len={seq_len}: a pack "
+                    "holds whole samples.",
+                    hint=f"Try batch.pack_tokens={16 * seq_len}.",
+                )
+
+    def cutting_at(self, packs_total: int) -> Cutting:
+        """For a window that opens after so many packs of the run."""
+        begun = [phase for phase in self.phases if phase.from_packs <= packs_total]
+        return replace(self.cutting, seq_len=begun[-1].seq_len) if begun else self.cutting
+
+    def mixture_of(self, corpus: Corpus) -> Mixture:
+        count = corpus.num_documents
+        mixture = self.mixture or Mixture(portions=(Portion(num_documents=count),))
+        if mixture.num_documents != count:
+            raise RequestError(
+                f"The corpus has {count:,} documents and the portions of its mixture have "
+                f"{mixture.num_documents:,}: every document belongs to one portion."
+            )
+        return mixture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +97,21 @@ class Pack:
     labels_S: Int64s
 
     def fed_hash(self) -> int:
-        """The sum over its samples of a hash of (sample, epoch): adds up over packs, mod 2^64."""
-        return sum_of(draw(key_of(0, Purpose.FED, self.epoch), self.ids_S)) if self.weight else 0
+        return fed_hash(self.ids_S, self.epoch) if self.weight else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fed:
+    """What an audit knows of a pack."""
+
+    num_samples: int
+    num_tokens: int
+    hash: int
+
+
+def fed_hash(ids_S: Uint64s, epoch: int) -> int:
+    """The sum over samples of a hash of (sample, epoch): adds up over packs, modulo 2^64."""
+    return sum_of(draw(key_of(0, Purpose.FED, epoch), ids_S))
 
 
 def window_documents(*, num_documents: int, num_tokens: int, pack_tokens: int) -> int:
@@ -74,21 +123,31 @@ def num_windows(num_documents: int, window_documents: int) -> int:
     return max(1, num_documents // window_documents)
 
 
-def open_window(corpus: Corpus, recipe: Recipe, epoch: int, window: int) -> Window:
-    """The order's positions are shared out evenly: no window is much smaller than another."""
-    count = corpus.num_documents
+def open_window(
+    corpus: Corpus, recipe: Recipe, *, epoch: int, window: int, packs_before: int
+) -> Window:
+    """The order's positions are shared out evenly: no window is much smaller than another.
+
+    A window is the same for any order of its documents; in the corpus's own they are read fastest.
+    """
+    cutting = recipe.cutting_at(packs_before)
+    mixture = recipe.mixture_of(corpus)
+    count = mixture.num_reads
     num = num_windows(count, recipe.window_documents)
-    order = Order(count=count, seed=recipe.cutting.seed, epoch=epoch)
-    documents = corpus.read(order.between(count * window // num, count * (window + 1) // num))
-    samples = cut(documents, recipe.cutting, epoch)
+    order = Order(count=count, seed=cutting.seed, epoch=epoch)
+    reads_D = order.between(count * window // num, count * (window + 1) // num)
+    numbers_D = mixture.documents(reads_D, seed=cutting.seed, epoch=epoch)
+    numbers_D = numbers_D[np.argsort(numbers_D % REPEAT, kind="stable")]
+    documents = replace(corpus.read(numbers_D % REPEAT), indices_D=numbers_D)
+    samples = cut(documents, cutting, epoch)
     packing = pack(
         samples.sizes_S,
         samples.ids_S,
         pack_tokens=recipe.pack_tokens,
-        seed=recipe.cutting.seed,
+        seed=cutting.seed,
         epoch=epoch,
     )
-    return Window(documents, samples, packing, recipe.cutting.template, epoch)
+    return Window(documents, samples, packing, cutting.template, epoch)
 
 
 class Window:
@@ -110,6 +169,15 @@ class Window:
 
     def __len__(self) -> int:
         return len(self._packing)
+
+    def fed(self, number: int) -> Fed:
+        """What the pack of this number feeds; its tokens are not laid out for that."""
+        chosen = self._packing.samples_of(number)
+        return Fed(
+            num_samples=len(chosen),
+            num_tokens=int(self._samples.sizes_S[chosen].sum()),
+            hash=fed_hash(self._samples.ids_S[chosen], self._epoch),
+        )
 
     def pack(self, number: int, *, index: int) -> Pack:
         """The number counts in this window, the index in the stream."""

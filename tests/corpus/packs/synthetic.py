@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from orchestrator.corpus.arrays import Int64s, offsets
 from orchestrator.corpus.packs.cut import Cutting, Documents, Template
+from orchestrator.corpus.packs.mixture import Mixture
 from orchestrator.corpus.packs.pairs import Pairing
-from orchestrator.corpus.packs.window import Recipe
+from orchestrator.corpus.packs.stream import Cursor, Stream
+from orchestrator.corpus.packs.window import Corpus, Pack, Phase, Recipe
 
 CLS, SEP, MASK, PAD = 1, 2, 3, 0
 NUM_SPECIAL = 10
@@ -65,9 +67,34 @@ def a_recipe(
     pack_tokens: int = 40,
     window_documents: int = 4,
     pairing: Pairing = Pairing.NONE,
+    phases: tuple[Phase, ...] = (),
+    mixture: Mixture | None = None,
 ) -> Recipe:
-    cutting = Cutting(seed=seed, seq_len=seq_len, template=TEMPLATE, pairing=pairing)
-    return Recipe(cutting=cutting, pack_tokens=pack_tokens, window_documents=window_documents)
+    return Recipe(
+        cutting=Cutting(seed=seed, seq_len=seq_len, template=TEMPLATE, pairing=pairing),
+        phases=phases,
+        pack_tokens=pack_tokens,
+        window_documents=window_documents,
+        mixture=mixture,
+    )
+
+
+def epoch_of(corpus: Corpus, recipe: Recipe, epoch: int) -> list[Pack]:
+    found = []
+    for pack, _ in Stream(corpus, recipe).packs(Cursor(epoch=epoch)):
+        if pack.epoch > epoch:
+            return found
+        found.append(pack)
+    raise AssertionError("a stream does not end")
+
+
+def same(one: Pack, other: Pack) -> bool:
+    values = zip(vars(one).values(), vars(other).values(), strict=True)
+    return all(np.array_equal(left, right) for left, right in values)
+
+
+def ids(packs: list[Pack]) -> list[int]:
+    return [number for pack in packs if pack.weight for number in pack.ids_S.tolist()]
 
 
 # Documents without a sentence, of empty ones, of one token, and of sentences far too long.
@@ -77,4 +104,5 @@ documents = st.lists(
     max_size=25,
 )
 seeds = st.integers(0, 2**63)
+filled = documents.filter(lambda sentences: any(map(sum, sentences)))
 pairings = st.sampled_from(list(Pairing))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import islice
 
@@ -12,7 +13,6 @@ from orchestrator.corpus.packs.cut import Template
 from orchestrator.corpus.packs.mask import Masking, Unit, Vocabulary, mask
 from orchestrator.corpus.packs.stream import Cursor, Share, Stream
 from orchestrator.corpus.packs.window import (
-    Pack,
     Recipe,
     empty_pack,
     num_windows,
@@ -29,9 +29,12 @@ from tests.corpus.packs.synthetic import (
     Lengths,
     ListCorpus,
     a_recipe,
-    documents,
+    epoch_of,
+    filled,
+    ids,
     pairings,
     realistic,
+    same,
     seeds,
 )
 
@@ -43,6 +46,7 @@ recipes = st.builds(
     window_documents=st.integers(1, 30),
     pairing=pairings,
 )
+counts = st.integers(0, 2**60)
 shares = st.builds(
     Share,
     packs_per_step=st.integers(1, 9),
@@ -50,25 +54,6 @@ shares = st.builds(
     world=st.integers(1, 6),
     rank=st.just(0),
 )
-filled = documents.filter(lambda sentences: any(map(sum, sentences)))
-
-
-def epoch_of(corpus: ListCorpus, recipe: Recipe, epoch: int) -> list[Pack]:
-    found = []
-    for pack, _ in Stream(corpus, recipe).packs(Cursor(epoch=epoch)):
-        if pack.epoch > epoch:
-            return found
-        found.append(pack)
-    raise AssertionError("a stream does not end")
-
-
-def same(one: Pack, other: Pack) -> bool:
-    values = zip(vars(one).values(), vars(other).values(), strict=True)
-    return all(np.array_equal(left, right) for left, right in values)
-
-
-def ids(packs: list[Pack]) -> list[int]:
-    return [number for pack in packs if pack.weight for number in pack.ids_S.tolist()]
 
 
 @given(filled, recipes, st.integers(0, 5))
@@ -179,7 +164,10 @@ def test_windows_share_out_the_epochs_documents(
     corpus = ListCorpus(sentences)
     num = num_windows(corpus.num_documents, recipe.window_documents)
     straight = iter(epoch_of(corpus, recipe, epoch))
-    windows = [open_window(corpus, recipe, epoch, number) for number in reversed(range(num))]
+    windows = [
+        open_window(corpus, recipe, epoch=epoch, window=number, packs_before=0)
+        for number in reversed(range(num))
+    ]
     for window in reversed(windows):
         for number in range(len(window)):
             pack = next(straight)
@@ -227,6 +215,27 @@ def test_a_corpus_without_a_token_is_refused() -> None:
         Stream(ListCorpus([]), a_recipe())
     with pytest.raises(RequestError, match="None of the corpus's 9 documents"):
         next(Stream(ListCorpus([[], [0]] * 4 + [[]]), a_recipe()).packs(Cursor()))
+
+
+@given(
+    st.builds(Cursor, **dict.fromkeys(["epoch", "window", "packs_total"], st.integers(0, 2**60)))
+)
+def test_a_cursor_is_written_and_read_whole(cursor: Cursor) -> None:
+    plain = cursor.to_plain()
+    assert Cursor.from_plain(json.loads(json.dumps(plain))) == cursor
+    torn = [{key: plain[key] for key in plain if key != name} for name in plain]
+    others = [{**plain, name: value} for name in plain for value in (None, "1", 1.0, True, -1)]
+    for wrong in (*torn, *others, {**plain, "pack": 2**61}, {**plain, "step": 1}, None, 7, []):
+        with pytest.raises(RequestError, match=r"is no cursor|No run has a cursor"):
+            Cursor.from_plain(wrong)
+
+
+def test_a_cursor_of_another_stream_is_refused() -> None:
+    stream = Stream(realistic(12), a_recipe())
+    with pytest.raises(RequestError, match=r"window 3, .* an epoch has 3 windows"):
+        next(stream.packs(Cursor(window=3)))
+    with pytest.raises(RequestError, match=r"pack 999 .* that window has \d+ packs"):
+        next(stream.packs(Cursor(pack=999, packs_total=999)))
 
 
 def test_a_pack_that_cannot_hold_a_sample_is_refused() -> None:

@@ -1,0 +1,1 @@
+"""Tokenizers: trained on the corpus or taken from elsewhere, and what makes rows of its text."""

@@ -1,0 +1,1 @@
+"""Training itself: schedules, engines, checkpoints, the loop. Knows nothing of Ray."""
