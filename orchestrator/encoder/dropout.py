@@ -22,13 +22,26 @@ def keyed_dropout(
     Activation checkpointing keeps the state in which each layer began, so that what it computes
     again in the backward pass, outside of this context, has the same dropout.
     """
-    place = torch.device(device)
-    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-        torch.manual_seed(_seed_of(seed, step, pack_index))
+    generators = _generators(torch.device(device))
+    states = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(_key_of(seed, step, pack_index))
         yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
 
 
-def _seed_of(*parts: int) -> int:
-    """PyTorch's CPU generator keeps 32 bits of its seed only: they must all be well mixed."""
+def _generators(device: torch.device) -> list[torch.Generator]:
+    if device.type != "cuda":
+        return [torch.default_generator]
+    torch.cuda.init()
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return [torch.default_generator, torch.cuda.default_generators[index]]
+
+
+def _key_of(*parts: int) -> int:
+    """PyTorch's CPU generator keeps 32 bits of its seed only, so all of them must be mixed well."""
     packed = struct.pack(f"<{len(parts)}q", *parts)
     return int.from_bytes(hashlib.blake2b(packed, digest_size=8).digest(), "little")

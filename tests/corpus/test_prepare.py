@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from orchestrator.corpus.tokens.tokenizer import open_tokenizer
 
 from orchestrator.corpus import layout
+from orchestrator.corpus.packs.cut import REPEAT
 from orchestrator.corpus.shards.read import open_corpus
 from orchestrator.errors import RequestError, StorageError
 from orchestrator.runs.storage import open_storage
@@ -101,6 +103,20 @@ def test_copies_are_left_out_across_parts_and_counted(source: Path, tmp_path: Pa
     make(corpus, str(tmp_path / "corpus"))
     texts = [said(text) for split in layout.SPLITS for text in texts_of(tmp_path / "corpus", split)]
     assert sorted(texts) == sorted(said("".join(lines)) for lines in DOCUMENTS)
+
+
+def test_sources_are_mixed_by_their_weights(source: Path, tmp_path: Path) -> None:
+    """A source of weight 2 is read twice an epoch; with weights of 1 an epoch is the corpus."""
+    alone = a_corpus(source / "0.txt").sources["text"]
+    sources = {"two": alone, "one": replace(alone, path=(str(source / "1.txt"),))}
+    make(a_corpus("", sources=sources), str(tmp_path / "corpus"))
+    corpus = open_corpus(tmp_path / "corpus")
+    text, seed = corpus.split("train"), 3
+    first = corpus.mixture("train", {"two": 1, "one": 1}).portions[0].num_documents
+    mixture = corpus.mixture("train", {"two": 2.0, "one": 1.0})
+    reads = mixture.documents(np.arange(mixture.num_reads), seed=seed, epoch=0) % REPEAT
+    times = np.bincount(reads, minlength=text.num_documents)
+    assert times.tolist() == [2] * first + [1] * (text.num_documents - first)
 
 
 def test_another_corpus_does_not_go_into_the_same_folder(source: Path, prepared: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.corpus import layout
+from tests.conftest import Disks
 from tests.corpus.making import a_corpus, a_document, bytes_of, make, text_of
 from tests.real import Orchestrate, command
 
@@ -90,6 +91,20 @@ def test_a_killed_prepare_is_gone_on_with_and_ends_with_the_same_bytes(
     wait_for_no_driver(orchestrate, "cut")
     told = orchestrate("resume", "cut").stdout
     assert "parts are done already" in told and len(done) > 2
+    assert bytes_of(target) == bytes_of(undisturbed)
+
+
+@pytest.mark.long
+def test_a_disk_that_fills_up_is_told_and_resume_completes_the_corpus(
+    orchestrate: Orchestrate, source: Path, undisturbed: Path, disks: Disks
+) -> None:
+    disk = disks.mount("size=400k")
+    target = disk / "corpus"
+    given = (*SETTINGS, f"corpus.sources.text.path=[{source}]", f"corpus.path={target}")
+    told = orchestrate("run", "prepare", *given, "name=full", code=1).stdout
+    assert "no space left" in told and str(disk) in told
+    disks.remount(disk, "size=40m")
+    orchestrate("resume", "full")
     assert bytes_of(target) == bytes_of(undisturbed)
 
 

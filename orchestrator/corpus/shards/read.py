@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 from orchestrator.corpus import layout
 from orchestrator.corpus.arrays import Bools, Int64s, Integers, flat_ranges, offsets
 from orchestrator.corpus.packs.cut import Documents
+from orchestrator.corpus.packs.mixture import Mixture, Portion
 from orchestrator.corpus.shards.manifest import (
     BATCH,
     Batches,
@@ -42,6 +44,16 @@ class PreparedCorpus:
     @property
     def tokenizer(self) -> Path:
         return self.folder / layout.TOKENIZER
+
+    def mixture(self, split: str, weights: Mapping[str, float]) -> Mixture:
+        """How often an epoch reads each source; `weights` are those of the settings."""
+        rows = dict.fromkeys(self.manifest.sources, 0)
+        for shard in self.manifest.splits[split].shards:  # a source's lie together, in this order
+            rows[shard.source] += shard.rows
+        portions = (
+            Portion(num_documents=count, weight=weights[source]) for source, count in rows.items()
+        )
+        return Mixture(portions=tuple(portions))
 
     def split(self, name: str) -> ShardedCorpus:
         if name not in self.manifest.splits:

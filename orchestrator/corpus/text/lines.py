@@ -95,7 +95,7 @@ class LineReader:
             return stop
         if len(self._buffer) < self._block_bytes:
             return 0
-        return len(self._buffer)  # it may be half a line's end
+        return len(self._buffer) - self._buffer.endswith(b"\r")  # it may be half a line's end
 
     def _fill(self) -> bool:
         chunk = next(self._chunks, None)

@@ -186,15 +186,17 @@ def _unknown_id(model: dict[str, Any], ids: dict[str, int], roles: dict[str, int
 
 
 def _segmented(sentences: list[str], encodings: list[Encoding], segment: Segment) -> Bools:
-    """A token starts a word where one begins at its first character, whose first token it is."""
+    """A token starts a word where one begins at its first character, unless the token before has
+    a part of that: its space, or some of its bytes.
+    """
     is_start = []
     for sentence, encoding in zip(sentences, encodings, strict=True):
-        begins, last = set(segment(sentence)), -1
+        begins, end_before = set(segment(sentence)), 0
         for begin, end in encoding.offsets:
-            while begin < end and sentence[begin].isspace():
+            while sentence[begin : begin + 1].isspace():
                 begin += 1
-            is_start.append(begin in begins and begin != last)
-            last = begin
+            is_start.append(begin in begins and begin >= end_before)
+            end_before = max(end, begin + 1)
     return np.asarray(is_start, np.bool_)
 
 

@@ -16,7 +16,7 @@ SENTENCES = (
     "Nobody knows how many islands there are, and 1,302 of them have no name.",
     "\"Where is the harbour?\" she asked. 'It was closed in 1987.'",
     "La forêt brûlait déjà; Łódź és Győr are towns.",
-    "我们今天去北京大学，然后回家吃饭。",
+    "我们今天去北京大学\uff0c然后回家吃饭。",
     "彼は東京大学で日本語を勉強しました。",
     "Special tokens are [MASK], [CLS], [SEP], [PAD], [UNK], <mask>, <s>, </s>, <pad> and <unk>.",
 )
