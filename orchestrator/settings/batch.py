@@ -85,15 +85,14 @@ class Batch:
     def _multiple(self, key: str, tokens: int) -> Iterator[Finding]:
         if tokens % self.pack_tokens == 0:
             return
-        below = tokens // self.pack_tokens
-        fits = [f"{(below + 1) * self.pack_tokens} ({below + 1} packs)"]
-        if below:
-            fits = [f"{below * self.pack_tokens} ({below} packs)", *fits]
+        pack, below = self.pack_tokens, tokens // self.pack_tokens
+        above = f"{(below + 1) * pack} ({below + 1})"
+        fits = f"{below * pack} ({below} packs) or {above}" if below else f"{pack} (1 pack)"
         yield Finding(
             key=key,
             found=f"={tokens}",
             rule=f"is not a multiple of batch.pack_tokens={self.pack_tokens}.",
-            try_=f"{' or '.join(fits)}.",
+            try_=f"{fits}.",
         )
 
     def _ramp_findings(self) -> Iterator[Finding]:

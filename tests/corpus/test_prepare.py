@@ -11,11 +11,11 @@ import pytest
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from orchestrator.corpus.tokens.tokenizer import open_tokenizer
 
 from orchestrator.corpus import layout
 from orchestrator.corpus.packs.cut import REPEAT
 from orchestrator.corpus.shards.read import open_corpus
+from orchestrator.corpus.tokens.tokenizer import open_tokenizer
 from orchestrator.errors import RequestError, StorageError
 from orchestrator.runs.storage import open_storage
 from orchestrator.settings.corpus import Duplicates

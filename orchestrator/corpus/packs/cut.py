@@ -151,7 +151,8 @@ def _chain(
     lengths_N[is_short_N] = _short_lengths(draw(key, numbers_N[is_short_N]), cutting.budget)
     stops_N = np.minimum(bounds_N1[:-1] + lengths_N, ends_N)
     nexts_N = np.searchsorted(bounds_N1, stops_N, side="right") - 1
-    nexts = np.maximum(nexts_N, np.arange(1, len(nexts_N) + 1)).tolist()
+    np.maximum(nexts_N, np.arange(1, len(nexts_N) + 1), out=nexts_N)
+    nexts = memoryview(nexts_N)  # indexed at samples only: a list would hold every sentence
     first, at = [], 0
     while at < len(nexts):
         first.append(at)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -22,6 +22,7 @@ def sizes_of(part: Part) -> list[int]:
 
 
 @given(sizes=SIZES, part_bytes=st.integers(1, 400))
+@example(sizes=[3, 0, 3], part_bytes=100)
 def test_parts_cover_each_byte_once_and_are_about_the_size_asked_for(
     tmp_path: Path, sizes: list[int], part_bytes: int
 ) -> None:

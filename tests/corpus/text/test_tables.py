@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from orchestrator.errors import RequestError
 from orchestrator.settings.corpus import Source
-from tests.corpus.text.reading import a_source, texts
+from tests.corpus.text.reading import WHOLE, a_source, texts
 
 
 def a_parquet(tmp_path: Path, texts: Any, **settings: Any) -> Source:
@@ -64,6 +64,14 @@ def test_text_that_is_not_utf8_is_told_by_its_row_or_replaced(
     assert "row 1 of the column text is not UTF-8: byte 0xff at 2 of its text" in refused(source)
     replaced = a_source(tmp_path / "a.parquet", "parquet", undecodable="replace")
     assert texts(replaced) == ["good", "ab\ufffd"]
+
+
+@pytest.mark.parametrize("part_bytes", [1, WHOLE])
+def test_rows_are_counted_through_the_whole_file(tmp_path: Path, part_bytes: int) -> None:
+    column = pa.array([None] * 25 + [3] + [None] * 4)
+    source = a_parquet(tmp_path, column, row_group_size=10)
+    with pytest.raises(RequestError, match="row 25 of the column text holds int 3"):
+        texts(source, part_bytes)
 
 
 def test_a_parquet_file_that_was_cut_off_is_an_error(tmp_path: Path) -> None:
