@@ -22,9 +22,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+from data.fetch import BROWN, fetch
 
 WORKERS = 2
 Row = dict[str, object]
@@ -34,11 +37,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--text", type=Path, nargs="*", help="files with a sentence a line")
+
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        rows = measure(Path(scratch), arguments.text, arguments.megabytes, arguments.rounds)
+        rows = measure(Path(scratch), arguments.megabytes, arguments.rounds)
     for row in rows:
         bound = f"(must be {row['bound']})" if "bound" in row else ""
         print(f"  {row['figure']:<60} {row['value']:>10,.3g} {row['unit']:<8} {bound}")
@@ -46,9 +49,9 @@ def main() -> None:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def measure(scratch: Path, given: list[Path], megabytes: int, rounds: int) -> list[Row]:
+def measure(scratch: Path, megabytes: int, rounds: int) -> list[Row]:
     text = scratch / "text.txt"
-    size = repeat_to(given, text, megabytes * 10**6)
+    size = write_text(text, megabytes * 10**6)
     tokenizer = first_tokenizer(scratch, text)
     speeds: dict[str, list[float]] = {}
     for number in range(rounds):
@@ -71,15 +74,13 @@ def measure(scratch: Path, given: list[Path], megabytes: int, rounds: int) -> li
     return rows + memory(scratch, text, tokenizer)
 
 
-def repeat_to(given: list[Path], target: Path, size: int) -> int:
-    """Blank lines between documents; the same text again until it is enough."""
-    texts = [path.read_bytes().rstrip(b"\n") + b"\n\n" for path in given]
-    written = 0
+def write_text(target: Path, size: int) -> int:
+    """Brown, again and again until it is enough: documents apart, a sentence a line."""
+    text = (fetch(BROWN) / "brown.txt").read_bytes().rstrip(b"\n") + b"\n\n"
     with target.open("wb") as file:
-        while written < size:
-            for text in texts:
-                written += file.write(text)
-    return written
+        while file.tell() < size:
+            file.write(text)
+        return file.tell()
 
 
 def overrides(text: Path, **settings: object) -> list[str]:
@@ -109,7 +110,9 @@ def run_prepare(
     words += ["corpus=text", f"cluster.num_workers={WORKERS}", f"corpus.tokenizer.path={tokenizer}"]
     words += ["corpus.part_bytes=8MiB", "--json", *overrides(text)]
     began = time.perf_counter()
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     if watch is not None:
         watch(process.pid)
     out, _ = process.communicate()
@@ -213,12 +216,10 @@ def peak_of_workers(scratch: Path, text: Path, tokenizer: Path) -> int:
         def look() -> None:
             nonlocal peak
             while not over.wait(0.1):
-                for process in psutil.Process(pid).children(recursive=True):
-                    try:
+                with suppress(psutil.Error):  # processes come and go
+                    for process in psutil.Process(pid).children(recursive=True):
                         if process.name().startswith("ray::"):
                             peak = max(peak, process.memory_info().rss)
-                    except psutil.Error:
-                        continue
 
         threading.Thread(target=look, daemon=True).start()
 

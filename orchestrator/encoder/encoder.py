@@ -12,30 +12,38 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from orchestrator.encoder.attention import Layout
-from orchestrator.encoder.families import BLUEPRINTS, Head
-from orchestrator.encoder.heads import decoded_loss
+from orchestrator.encoder.families import BLUEPRINTS, Head, Heads
+from orchestrator.encoder.heads import TRANSFORMS, decoded_loss
 from orchestrator.settings.model import Model
 
 
 class Encoder(nn.Module):
-    def __init__(self, model: PreTrainedModel, settings: Model, pad_id: int) -> None:
+    def __init__(
+        self, model: PreTrainedModel, settings: Model, *, pad_id: int, heads: Heads
+    ) -> None:
         super().__init__()
         self.model = model
-        self._settings = settings
+        self.settings = settings
+        self.pad_id = pad_id
+        self.heads = heads
         self._blueprint = BLUEPRINTS[settings.family]
-        self._first_position = self._blueprint.first_position(pad_id)
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self.model.config.vocab_size)
 
     def forward(
         self, tokens_T: Tensor, positions_T: Tensor, segments_T: Tensor, layout: Layout
     ) -> Tensor:
         """The last hidden states, [T, D]. Positions count from 0 in each sample."""
-        if self._settings.segments == 1:
+        if self.settings.segments == 1:
             segments_T = torch.zeros_like(segments_T)
         output = self.model.base_model(
             input_ids=tokens_T[None],
-            position_ids=positions_T[None] + self._first_position,
+            position_ids=positions_T[None] + self._blueprint.first_position(self.pad_id),
             token_type_ids=segments_T[None],
             layout=layout,
         )
@@ -44,22 +52,36 @@ class Encoder(nn.Module):
     def vocabulary_loss(self, hidden_TD: Tensor, chosen_P: Tensor, targets_P: Tensor) -> Tensor:
         """The sum over the chosen tokens of the cross-entropy of what should stand there."""
         states_PD = self._transformed(hidden_TD, chosen_P)
-        decoder = self._decoder
+        decoder = self.model.get_output_embeddings()
         return decoded_loss(states_PD, decoder.weight, decoder.bias, targets_P.long())
 
     def vocabulary_logits(self, hidden_TD: Tensor, chosen_P: Tensor) -> Tensor:
-        """[P, V], all of them: for few tokens, or to draw from."""
-        return cast(Tensor, self._decoder(self._transformed(hidden_TD, chosen_P)))
+        """[P, V], all of them: to draw from, or for few tokens."""
+        states_PD = self._transformed(hidden_TD, chosen_P)
+        return cast(Tensor, self.model.get_output_embeddings()(states_PD))
 
     def pair_loss(self, hidden_TD: Tensor, firsts_N: Tensor, labels_N: Tensor) -> Tensor:
-        """The sum over pairs, of which the first tokens are given: 0 they follow, 1 they do not."""
+        """The sum over pairs, given by their first tokens, of the cross-entropy of their labels."""
         logits_N2 = self.pair_logits(hidden_TD, firsts_N).float()
         return cross_entropy(logits_N2, labels_N.long(), reduction="sum")
 
     def pair_logits(self, hidden_TD: Tensor, firsts_N: Tensor) -> Tensor:
-        if Head.PAIR not in self.heads:
-            raise TypeError(f"{type(self.model).__name__} was built without a head for pairs.")
-        pooler = self.model.base_model.get_submodule("pooler")
-        # The pooler takes the first token of each row: here each row is one token.
-        pooled_ND = pooler(hidden_TD[firsts_N, None])
-        return cast(Tensor, self.model.get_submodule(str(self._blueprint.pair_head))(pooled_ND))
+        """[N, 2]: the second text follows the first, or it does not."""
+        assert self._blueprint.pair_head is not None and Head.PAIR in self.heads
+        # The pooler takes the first token of each row, so each row is one token.
+        pooled_ND = self.model.base_model.get_submodule("pooler")(hidden_TD[firsts_N, None])
+        return cast(Tensor, self.model.get_submodule(self._blueprint.pair_head)(pooled_ND))
+
+    def checkpoint_activations(self) -> None:
+        """Keep only what goes into each layer; the backward pass computes the rest again."""
+        self.model.activation_checkpointing_enable()
+
+    def compile_layers(self) -> None:
+        """Each layer by itself: they are alike, so one is compiled. See `compile_findings`."""
+        for module in self.model.modules():
+            if isinstance(module, GradientCheckpointingLayer):
+                module.compile(dynamic=True)
+
+    def _transformed(self, hidden_TD: Tensor, chosen_P: Tensor) -> Tensor:
+        head = self.model.get_submodule(self._blueprint.vocabulary_head)
+        return TRANSFORMS[self.settings.family](head, hidden_TD[chosen_P])

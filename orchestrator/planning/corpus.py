@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from orchestrator.corpus.layout import corpus_uri
@@ -24,7 +25,7 @@ def corpus_findings(corpus: Corpus, resources: Resources) -> Iterator[Finding]:
             try:
                 plan_parts(replace(corpus, sources={name: source}))
             except OrchestratorError as err:
-                yield Finding(key=key, found=found, rule=f": {err.message}", try_=err.hint or "")
+                yield Finding(key="", found=err.message, rule=err.hint or "")
         if not resources.is_this_machine and (far := _far_paths(source)):
             yield Finding(
                 key=key,
@@ -49,6 +50,14 @@ def derive_corpus(corpus: Corpus, storage: str) -> dict[str, Any]:
         derived["source size"] = format_bytes(sum(part.size_bytes for part in parts))
         derived["parts"] = len(parts)
     return derived
+
+
+def text_inside(corpus: Corpus, folder: Path) -> Iterator[str]:
+    """The paths and patterns of sources below a folder, as seen from it."""
+    for source in corpus.sources.values():
+        for path in source.path:
+            if "://" not in path and Path(path).is_relative_to(folder):
+                yield str(Path(path).relative_to(folder))
 
 
 def _far_paths(source: Source) -> list[str]:

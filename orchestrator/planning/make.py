@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.cluster.http import RayHttp
 from orchestrator.errors import StorageError
-from orchestrator.planning.corpus import corpus_findings, derive_corpus
+from orchestrator.planning.corpus import corpus_findings, derive_corpus, text_inside
 from orchestrator.planning.resources import (
     ask_cluster,
     resource_findings,
@@ -95,9 +95,13 @@ def derive(job: Job) -> dict[str, Any]:
 
 
 def _code(job: Job, working_dir: Path, storage: Storage | None) -> tuple[CodeTree, list[Finding]]:
-    """Runs that are kept inside of the working directory do not travel with the code."""
+    """Runs and text that are kept inside of the working directory do not travel with the code."""
     inside = [storage.path()] if isinstance(storage, LocalStorage) else []
-    return read_tree(working_dir, job.code, leave_out=inside)
+    settings = job.code
+    if isinstance(job, PrepareJob):
+        text = text_inside(job.corpus, working_dir)
+        settings = replace(settings, exclude=(*settings.exclude, *text))
+    return read_tree(working_dir, settings, leave_out=inside)
 
 
 def check_storage(uri: str) -> tuple[Storage | None, list[Finding]]:

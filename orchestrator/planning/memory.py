@@ -135,7 +135,9 @@ def _stepped_on_host(s: _Sizes, stage: int) -> States:
     host = (2 * MASTER + MOMENTS + s.low) * s.part + s.low * s.largest
     if stage == 1:
         gradients = s.sum * (s.count + s.bucket)
-        update = s.sum * s.count + max(s.sum * (s.bucket + s.largest), NORM * s.largest)
+        reduced, normed = s.sum * (s.bucket + s.largest), NORM * s.largest
+        beside = reduced + normed if s.sum > s.low else max(reduced, normed)
+        update = s.sum * s.count + beside
         return _rounded(held, gradients, update, host)
     if s.sum > s.low:
         sums = s.sum * s.part

@@ -92,12 +92,11 @@ class Storage:
         return True
 
     def exists(self, path: str) -> bool:
-        with self.explained(path):
-            return bool(self._fs.get_file_info(self._at(path)).type != fs.FileType.NotFound)
+        return self.find(path) is not None
 
     def size(self, path: str) -> int:
-        with self.explained(path):
-            return self._fs.get_file_info(self._at(path)).size or 0
+        """0 where there is nothing."""
+        return found.size_bytes if (found := self.find(path)) else 0
 
     def list(self, path: str = "") -> list[Entry]:
         """Sorted by name; empty when there is no such folder."""

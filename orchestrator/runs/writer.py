@@ -56,7 +56,8 @@ class Upload:
     def __init__(self, filesystem: fs.FileSystem, at: str) -> None:
         self._fs = filesystem
         self._at = at
-        self._stream = filesystem.open_output_stream(at)
+        # Without a word, pyarrow would compress what a name like x.gz says is compressed.
+        self._stream = filesystem.open_output_stream(at, compression=None)
 
     def write(self, data: bytes | memoryview) -> None:
         self._stream.write(data)

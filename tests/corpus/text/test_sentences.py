@@ -9,8 +9,8 @@ from orchestrator.errors import RequestError
 from orchestrator.settings.corpus import Sentences
 
 languages = st.sampled_from(["en", "zh", "ja", "de", "ar", "hi", "hy", "my", "sv", "yue"])
-ENDS = ". ! ? … 。 \uff01 \uff1f ｡ ۔ । ։"
-QUOTES = ") ( [ ] { < “ ” \" ' « » 「 」 ‘ \u2019 ` ``"
+ENDS = ". ! ? … 。 \uff01 \uff1f ｡ \u06d4 । \u0589"
+QUOTES = ") ( [ ] { < “ ” \" ' « » 「 」 \u2018 \u2019 ` ``"
 OTHERS = ", ; @ a B 3 é 漢 😀 Dr. e.g. U.S. Jan Yahoo! www.a.org"
 SPACES = (" ", "\n", "\r\n", "\t", "\0", "\u3000", "\u2029", "\x85", "\xa0", "\u200b", "\u0301")
 bits = st.sampled_from([*f"{ENDS} {QUOTES} {OTHERS}".split(), *SPACES])
