@@ -22,6 +22,7 @@ from orchestrator.cluster.place import Place
 from orchestrator.cluster.same import own_fingerprint, refuse_differences
 from orchestrator.errors import RunStopped
 from orchestrator.runs.find import open_run
+from orchestrator.settings.units import format_bytes, format_count, format_duration
 
 Tell = Callable[[int], None]  # how much of its item a task has done so far, in all
 Item = TypeVar("Item")
@@ -30,6 +31,7 @@ Result = TypeVar("Result")
 _RETRIES = 3  # of one task whose worker or node died
 _LOOK_EVERY_S = 0.5
 _TELL_EVERY_S = 0.5
+_LINE_EVERY_S = 10.0
 
 
 def run_tasks(
@@ -64,6 +66,7 @@ def run_tasks(
         "code_dir": os.getcwd() if attempt.place is Place.HERE else None,
     }
     total = done_before + sum(sizes)
+    lines = _Lines(stage, done_before, total, unit)
     waiting = deque(enumerate(items))
     running: dict[Any, int] = {}
     try:
@@ -80,9 +83,29 @@ def run_tasks(
                 raise RunStopped(attempt.stop.reason)
             done = done_before + ray.get(tally.done.remote())
             attempt.progress.show(stage, done, total, unit)
+            lines.tell(done)
     finally:
         for reference in running:
             ray.cancel(reference, force=True)
+
+
+class _Lines:
+    """Progress for logs, where no bar is drawn: now and then a line with speed and time left."""
+
+    def __init__(self, stage: str, done_before: int, total: int, unit: str) -> None:
+        self._stage, self._before, self._total, self._unit = stage, done_before, total, unit
+        self._began = self._told = time.monotonic()
+
+    def tell(self, done: int) -> None:
+        now = time.monotonic()
+        if now - self._told < _LINE_EVERY_S or done <= self._before:
+            return
+        self._told = now
+        speed = (done - self._before) / (now - self._began)
+        left = format_duration((self._total - done) / speed)
+        said = format_bytes if self._unit == "bytes" else format_count
+        far = f"{said(done)} of {said(self._total)}, {said(speed)}/s"
+        print(f"{self._stage}: {far}, {left} left", flush=True)
 
 
 def _result(reference: Any, stage: str) -> Any:

@@ -24,6 +24,7 @@ from orchestrator.settings.units import format_bytes, format_count
 
 _WIDTH = 96
 _BAR = 40
+_SHOWN_TOKENS = 300  # of a document: enough to see how it was divided
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -79,14 +80,17 @@ def _bar(share: float) -> str:
 
 def draw_document(documents: Documents, number: int, tokenizer: CorpusTokenizer) -> Text:
     """Sentences apart, a dot between words of one token and the pieces of others."""
-    begin, end = documents.offsets_D1[number : number + 2].tolist()
+    begin, whole = documents.offsets_D1[number : number + 2].tolist()
+    end = min(whole, begin + _SHOWN_TOKENS)
     ends = documents.sentence_ends_N
     inside = ends[(ends > begin) & (ends < end)].tolist()
     text = Text()
     for first, last in zip([begin, *inside], [*inside, end], strict=True):
         words = tokenizer.words(documents.tokens_T[first:last])
         text.append(_joined(words, documents.word_starts_T[first:last]))
-        text.append(" ¶ ", style="dim cyan")
+        text.append(" ¶ " if last < end or end == whole else " ", style="dim cyan")
+    if end < whole:
+        text.append(f"… {whole - end:,} more tokens", style="dim")
     return text
 
 

@@ -1,1 +1,1 @@
-"""Encoders built by transformers, fed packs: attention within samples, heads where needed, counts."""
+"""Encoders of transformers, fed packs: attention within samples, heads where needed, counts."""

@@ -7,8 +7,10 @@ A pack is one row of tokens; `Layout` says where its samples begin and goes to t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
@@ -35,9 +37,8 @@ class Layout:
 
 def layout_of(offsets_S1: Integers, device: torch.device | str = "cpu") -> Layout:
     """Of `Pack.offsets_S1`."""
-    sizes = (int(after - before) for before, after in zip(offsets_S1, offsets_S1[1:], strict=False))
     cu_seqlens_S1 = torch.tensor(offsets_S1, dtype=torch.int32, device=device)
-    return Layout(cu_seqlens_S1=cu_seqlens_S1, lengths=tuple(sizes))
+    return Layout(cu_seqlens_S1=cu_seqlens_S1, lengths=tuple(np.diff(offsets_S1).tolist()))
 
 
 def _attend(
@@ -62,7 +63,8 @@ def _attend(
     return _one_by_one(*states, layout, scaling, dropout), None
 
 
-@torch.compiler.disable  # lengths differ from pack to pack: each would be compiled anew
+# Not compiled: lengths differ from pack to pack, and each would be compiled anew.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _one_by_one(
     query_1HTC: Tensor,
     key_1HTC: Tensor,
@@ -78,7 +80,7 @@ def _one_by_one(
     """
     states = zip(
         *(
-            all_1HTC.float().split(layout.lengths, dim=2)
+            all_1HTC.float().split_with_sizes(layout.lengths, dim=2)
             for all_1HTC in (query_1HTC, key_1HTC, value_1HTC)
         ),
         strict=True,
@@ -103,11 +105,10 @@ def _on_gpu(
         from torch.nn.attention.varlen import varlen_attn
 
         return cast(Tensor, varlen_attn(query_THC, key_THC, value_THC, *bounds, scale=scaling))
-    from flash_attn import flash_attn_varlen_func
-
+    flash_attn = import_module("flash_attn")
     return cast(
         Tensor,
-        flash_attn_varlen_func(
+        flash_attn.flash_attn_varlen_func(
             *(query_THC, key_THC, value_THC, *bounds),
             dropout_p=dropout,
             softmax_scale=scaling,

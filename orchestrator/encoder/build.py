@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
@@ -49,15 +51,21 @@ def open_encoder(
     model = model or directory.model
     kind = _class_of(model, heads)
     config = _config_of(model, vocab_size=directory.vocab_size, pad_id=directory.pad_id)
-    with _new_weights(seed), _quiet():
-        loaded, report = kind.from_pretrained(
-            directory.path,
-            config=config,
-            dtype=torch.float32,
-            local_files_only=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported below, in our words
-        )
+    try:
+        with _new_weights(seed), _quiet():
+            loaded, report = cast(Any, kind).from_pretrained(
+                directory.path,
+                config=config,
+                dtype=torch.float32,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # reported below, in our words
+            )
+    except (OSError, RuntimeError, SafetensorError, UnpicklingError, ValueError) as err:
+        raise RequestError(
+            f"encoder={directory.path}: its weights cannot be read ({err}).",
+            hint="They may have been copied in part: compare their sizes with the original's.",
+        ) from err
     _check_weights(directory, loaded, report)
     encoder = Encoder(loaded, model, pad_id=directory.pad_id, heads=heads)
     return Opened(encoder=encoder, new_parts=tuple(sorted(report["missing_keys"])))
@@ -121,11 +129,11 @@ def _new_weights(seed: int) -> Iterator[None]:
 def _quiet() -> Iterator[None]:
     """Without the tables and bars of transformers: what matters of them is reported by us."""
     verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
         if has_bars:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

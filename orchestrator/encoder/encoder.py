@@ -35,6 +35,10 @@ class Encoder(nn.Module):
     def vocab_size(self) -> int:
         return int(self.model.config.vocab_size)
 
+    @property
+    def _vocabulary_head(self) -> nn.Module:
+        return self.model.get_submodule(self._blueprint.vocabulary_head)
+
     def forward(
         self, tokens_T: Tensor, positions_T: Tensor, segments_T: Tensor, layout: Layout
     ) -> Tensor:
@@ -52,13 +56,13 @@ class Encoder(nn.Module):
     def vocabulary_loss(self, hidden_TD: Tensor, chosen_P: Tensor, targets_P: Tensor) -> Tensor:
         """The sum over the chosen tokens of the cross-entropy of what should stand there."""
         states_PD = self._transformed(hidden_TD, chosen_P)
-        decoder = self.model.get_output_embeddings()
+        decoder = cast(nn.Linear, self._vocabulary_head.get_submodule("decoder"))
         return decoded_loss(states_PD, decoder.weight, decoder.bias, targets_P.long())
 
     def vocabulary_logits(self, hidden_TD: Tensor, chosen_P: Tensor) -> Tensor:
         """[P, V], all of them: to draw from, or for few tokens."""
         states_PD = self._transformed(hidden_TD, chosen_P)
-        return cast(Tensor, self.model.get_output_embeddings()(states_PD))
+        return cast(Tensor, self._vocabulary_head.get_submodule("decoder")(states_PD))
 
     def pair_loss(self, hidden_TD: Tensor, firsts_N: Tensor, labels_N: Tensor) -> Tensor:
         """The sum over pairs, given by their first tokens, of the cross-entropy of their labels."""
@@ -83,5 +87,4 @@ class Encoder(nn.Module):
                 module.compile(dynamic=True)
 
     def _transformed(self, hidden_TD: Tensor, chosen_P: Tensor) -> Tensor:
-        head = self.model.get_submodule(self._blueprint.vocabulary_head)
-        return TRANSFORMS[self.settings.family](head, hidden_TD[chosen_P])
+        return TRANSFORMS[self.settings.family](self._vocabulary_head, hidden_TD[chosen_P])

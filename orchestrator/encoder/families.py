@@ -82,7 +82,7 @@ def config_values(model: Model, *, vocab_size: int, pad_id: int) -> dict[str, An
     values["max_position_embeddings"] += BLUEPRINTS[model.family].first_position(pad_id)
     # The tokenizer's files say which tokens begin and end a text; a family's own ids may be others.
     special = {"pad_token_id": pad_id, "bos_token_id": None, "eos_token_id": None}
-    return values | special | {"vocab_size": vocab_size}
+    return values | special | {"vocab_size": vocab_size, "use_cache": False}
 
 
 def model_of(family: Family, config: Mapping[str, Any]) -> tuple[Model | None, list[Finding]]:
@@ -90,6 +90,8 @@ def model_of(family: Family, config: Mapping[str, Any]) -> tuple[Model | None, l
     plain = {setting: config[name] for setting, name in _NAMES.items() if name in config}
     if isinstance(plain.get("max_positions"), int):
         plain["max_positions"] -= BLUEPRINTS[family].first_position(pad_id_of(family, config))
+    if plain.get("intermediate") == 4 * plain.get("hidden", 0):
+        del plain["intermediate"]
     return build(Model, {"family": family.value, **plain})
 
 

@@ -41,7 +41,8 @@ def decoded_loss(states_PD: Tensor, weight_VD: Tensor, bias_V: Tensor, targets_P
     if torch.is_autocast_enabled(device):  # which does not reach into our own function
         dtype = torch.get_autocast_dtype(device)
     inputs = (states_PD.to(dtype), weight_VD.to(dtype), bias_V.to(dtype), targets_P)
-    return cast(Tensor, _DecodedLoss.apply(*inputs, torch.is_grad_enabled()))
+    has_backward = torch.is_grad_enabled()
+    return cast(Tensor, _DecodedLoss.apply(*inputs, has_backward))  # type: ignore[no-untyped-call]
 
 
 class _DecodedLoss(torch.autograd.Function):

@@ -42,7 +42,7 @@ def read_marks(plain: dict[str, Any], names: list[str]) -> Marks:
         return _marks((name.endswith(end) for name in names), is_end=True)
     if is_byte_level(plain):
         return _marks(name.startswith(_BYTE_SPACE) for name in names)
-    if model["type"] == "Unigram" or any(_SPACE in part.values() for part in _parts(plain)):
+    if any(_SPACE in part.values() for part in _parts(plain)):
         return _marks(name.startswith(_SPACE) for name in names)
     return _marks(True for _ in names)
 

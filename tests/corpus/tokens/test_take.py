@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer as Pipeline
-from tokenizers import normalizers
+from tokenizers import models, normalizers, processors
 
 from orchestrator.corpus.tokens.take import take_tokenizer
 from orchestrator.corpus.tokens.tokenizer import CorpusTokenizer, open_tokenizer
@@ -95,21 +95,42 @@ def test_capitals_are_kept_where_words_have_them_unless_told(
     assert made.words(made.encode([["Hello"]]).tokens_T) == [told]
 
 
+def as_berts(pipeline: Pipeline, folder: Path) -> Path:
+    config = {"tokenizer_class": "BertTokenizer", "do_lower_case": False}
+    files(folder, tokenizer_config_json=config)
+    pipeline.save(str(folder / "tokenizer.json"))
+    return folder
+
+
 def test_the_stored_pipeline_is_taken_rather_than_that_of_its_class(
     trained: dict[Algorithm, Path], tmp_path: Path
 ) -> None:
     pipeline = Pipeline.from_file(str(trained[Algorithm.WORDPIECE] / "tokenizer.json"))
     pipeline.normalizer = normalizers.Replace("harbour", "river")
+    pipeline.post_processor = processors.TemplateProcessing(
+        single="$A [SEP]", pair="$A [SEP] $B [SEP]", special_tokens=[("[SEP]", 3)]
+    )
     pipeline.enable_truncation(8)
     pipeline.enable_padding(length=8)
-    config = {"tokenizer_class": "BertTokenizer", "do_lower_case": False}
-    given = files(tmp_path / "given", tokenizer_config_json=config)
-    pipeline.save(str(given / "tokenizer.json"))
-    made = taken(given, tmp_path / "made")
+    made = taken(as_berts(pipeline, tmp_path / "given"), tmp_path / "made")
     text = "Most of the people live where the harbour is."
-    assert made.decode(made.encode([[text]]).tokens_T) == text.replace("harbour", "river")
-    assert made.words(made.template.prefix) == ["[CLS]"]
+    told = text.replace("harbour", "river")
+    assert made.decode(made.encode([[text]]).tokens_T) == told
+    assert made.template.prefix == ()
+    assert made.words(made.template.suffix) == ["[SEP]"]
     assert made.words([made.vocabulary.mask_id]) == ["[MASK]"]
+    stored = json.loads((tmp_path / "made" / "tokenizer.json").read_text())
+    assert (stored["truncation"], stored["padding"]) == (None, None)
+
+
+def test_its_class_says_what_the_stored_pipeline_does_not(tmp_path: Path) -> None:
+    words = {name: number for number, name in enumerate(["[UNK]", "[CLS]", "[SEP]", "to", "be"])}
+    pipeline = Pipeline(models.WordPiece(words, unk_token="[UNK]"))
+    made = taken(as_berts(pipeline, tmp_path / "given"), tmp_path / "made")
+    assert made.words(made.template.prefix) == ["[CLS]"]
+    assert made.unknown_id == 0
+    with pytest.raises(RequestError, match="no mask token"):  # the class's is not in the words
+        _ = made.vocabulary
 
 
 def test_a_pipeline_alone_has_no_roles_for_its_special_tokens(

@@ -74,12 +74,18 @@ def test_a_document_is_its_sentences_encoded_apart(
 @given(st.lists(words | st.sampled_from(SPECIALS), max_size=8).map(" ".join), st.booleans())
 @example("".join(SPECIALS), False)
 @example("".join(SPECIALS), True)
+@example("\uff1cpad\uff1e \uff3bMASK\uff3d", False)
 def test_text_never_becomes_special_tokens(
     tokenizer: CorpusTokenizer, sentence: str, is_shouted: bool
 ) -> None:
     tokens = tokenizer.encode([[sentence.upper() if is_shouted else sentence]]).tokens_T
     specials = set(tokenizer.vocabulary.special_ids) - {tokenizer.unknown_id}
     assert not specials.intersection(tokens.tolist())
+
+
+def test_the_text_of_a_special_token_stays_as_it_is(trained: dict[Algorithm, Path]) -> None:
+    made = open_tokenizer(trained[Algorithm.BPE])
+    assert made.decode(made.encode([["a<mask>, </s> ok"]]).tokens_T) == " a<mask>, </s> ok"
 
 
 def test_nor_where_the_words_of_the_model_hold_them(tmp_path: Path) -> None:
@@ -146,6 +152,11 @@ def test_other_signs_of_words_are_read_too(tmp_path: Path) -> None:
     )
     starts = opened(pipeline, tmp_path).encode([["aa a"]]).word_starts_T
     assert starts.tolist() == [True, False, True]
+
+    pipeline.normalizer = normalizers.Strip()
+    pipeline.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    starts = opened(pipeline, tmp_path).encode([["aa a", "a"]]).word_starts_T
+    assert starts.tolist() == [True, False, True, True]
 
     made = opened(word_level(["[UNK]", "to", "be"]), tmp_path)
     assert made.encode([["to be or"]]).word_starts_T.tolist() == [True] * 3
