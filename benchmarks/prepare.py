@@ -110,9 +110,7 @@ def run_prepare(
     words += ["corpus=text", f"cluster.num_workers={WORKERS}", f"corpus.tokenizer.path={tokenizer}"]
     words += ["corpus.part_bytes=8MiB", "--json", *overrides(text)]
     began = time.perf_counter()
-    process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     if watch is not None:
         watch(process.pid)
     out, _ = process.communicate()

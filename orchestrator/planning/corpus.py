@@ -20,7 +20,6 @@ from orchestrator.settings.units import format_bytes
 def corpus_findings(corpus: Corpus, resources: Resources) -> Iterator[Finding]:
     for name, source in corpus.sources.items():
         key = f"corpus.sources.{name}.path"
-        found = f"=[{', '.join(source.path)}]"
         if source.kind is not SourceKind.DATASET:  # those are looked up where the job runs
             try:
                 plan_parts(replace(corpus, sources={name: source}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,13 +16,19 @@ from orchestrator.encoder.encoder import Encoder
 from orchestrator.encoder.families import WORDS_AND_PAIRS, WORDS_ONLY, Heads
 from orchestrator.settings.model import Family, Model
 
+torch.set_num_threads(1)  # small work on a busy machine: a team of threads waits for its last
+
 NUM_WORDS = 96
 PAD = 1
-BERT = Model(layers=2, hidden=16, heads=2, max_positions=64, dropout=0.2, attention_dropout=0.2)
+# Weights large enough that attention to the wrong tokens shows.
+BERT = Model(
+    **dict(layers=2, hidden=16, heads=2, max_positions=64, initializer_range=0.2),
+    **dict(dropout=0.2, attention_dropout=0.2),
+)
 ROBERTA = Model(
-    family=Family.ROBERTA,
-    **dict(layers=2, hidden=16, heads=2, max_positions=64, segments=1),
-    **dict(dropout=0.2, attention_dropout=0.2, layer_norm_eps=1e-5),
+    **dict(family=Family.ROBERTA, segments=1, layer_norm_eps=1e-5),
+    **dict(layers=2, hidden=16, heads=2, max_positions=64, initializer_range=0.2),
+    **dict(dropout=0.2, attention_dropout=0.2),
 )
 HEADS: dict[Family, Heads] = {Family.BERT: WORDS_AND_PAIRS, Family.ROBERTA: WORDS_ONLY}
 
@@ -61,7 +68,7 @@ class Feed:
                 chosen_P=self.chosen_P[:0],
                 targets_P=self.targets_P[:0],
             )
-            for begin, end in zip(bounds, bounds[1:], strict=False)
+            for begin, end in pairwise(bounds)
         ]
 
 

@@ -11,10 +11,20 @@ from transformers import AutoModelForMaskedLM, AutoModelForNextSentencePredictio
 
 from orchestrator.encoder.build import build_encoder, open_encoder, save_encoder
 from orchestrator.encoder.directory import read_directory
+from orchestrator.encoder.dropout import keyed_dropout
 from orchestrator.encoder.families import WORDS_AND_PAIRS, WORDS_ONLY
 from orchestrator.errors import RequestError
 from orchestrator.settings.model import Model
-from tests.encoder.small import BERT, HEADS, NUM_WORDS, PAD, ROBERTA, encoder_of, feed_of
+from tests.encoder.small import (
+    BERT,
+    HEADS,
+    NUM_WORDS,
+    PAD,
+    ROBERTA,
+    encoder_of,
+    feed_of,
+    gradient_of,
+)
 
 
 @pytest.fixture
@@ -120,11 +130,25 @@ def test_a_family_without_the_heads_asked_for_says_so() -> None:
 
 
 @pytest.mark.long
-def test_compiled_layers_compute_the_same() -> None:
-    feed, results = feed_of([9, 20]), []
+@pytest.mark.filterwarnings("default")  # PyTorch's compiler warns of its own code
+@pytest.mark.parametrize("is_checkpointed", [False, True])
+def test_compiled_layers_compute_the_same_and_keep_to_keyed_dropout(is_checkpointed: bool) -> None:
+    feed, other, results = feed_of([9, 20]), feed_of([30, 4, 7]), []
     for is_compiled in (False, True):
-        encoder = encoder_of(BERT).eval()
+        encoder = encoder_of(BERT)
+        if is_checkpointed:
+            encoder.checkpoint_activations()
         if is_compiled:
             encoder.compile_layers()
+        encoder.eval()
         results.append(feed.hidden(encoder))
+        encoder.train()
+        gradients = []
+        for number, pack in ((7, feed), (8, other), (7, feed)):
+            encoder.zero_grad()
+            with keyed_dropout(0, 1, number):
+                loss = encoder.vocabulary_loss(pack.hidden(encoder), pack.chosen_P, pack.targets_P)
+            loss.backward()
+            gradients.append(gradient_of(encoder))
+        assert torch.equal(gradients[0], gradients[2])
     torch.testing.assert_close(*results, rtol=0, atol=1e-5)

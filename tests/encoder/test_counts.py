@@ -17,12 +17,12 @@ ROBERTAS = [
     Model(family=Family.ROBERTA, layers=layers, hidden=hidden, heads=hidden // 64, segments=1)
     for layers, hidden in SIZES[4:]
 ]
+ODD = Model(layers=1, hidden=8, heads=2, intermediate=5, max_positions=9, segments=3)
 CASES = [
     *((model, 30522, 0, WORDS_AND_PAIRS) for model in BERTS),
     *((model, 30528, 0, WORDS_ONLY) for model in BERTS[:2]),
     *((model, 50265, 1, WORDS_ONLY) for model in ROBERTAS),
-    (Model(layers=1, hidden=8, heads=2, intermediate=5, max_positions=9, segments=3),)
-    + (7, 2, WORDS_AND_PAIRS),
+    (ODD, 7, 2, WORDS_AND_PAIRS),
 ]
 
 

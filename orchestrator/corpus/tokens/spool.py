@@ -46,7 +46,7 @@ class Spool:
 
     def characters(self, places: Callable[[str], int], *, limit: int) -> list[str]:
         """The frequent ones, as many as find their places in the vocabulary."""
-        seen = [(-count, char) for char, count in self._counts.items() if not char.isspace()]
+        seen = [(-count, char) for char, count in self._counts.items() if not _is_space(char)]
         total = self._counts.total()
         kept = []
         for count, char in sorted(seen):
@@ -59,9 +59,14 @@ class Spool:
     def lines(self, characters: Iterable[str]) -> Iterator[str]:
         """With a space in the place of every other character."""
         others = sorted(
-            {char for char in self._counts if not char.isspace()}.difference(characters)
+            {char for char in self._counts if not _is_space(char)}.difference(characters)
         )
         pattern = re.compile(f"[{re.escape(''.join(others))}]") if others else None
         self._file.seek(0)
         for line in self._file:
             yield pattern.sub(" ", line) if pattern else line
+
+
+def _is_space(char: str) -> bool:
+    """To the tokenizers library, which takes the four separators below for letters."""
+    return char.isspace() and not "\x1c" <= char <= "\x1f"

@@ -63,7 +63,7 @@ def take_tokenizer(path: str, folder: Path) -> None:
 
 def _copy(path: str, given: Path) -> None:
     storage = open_storage(path)
-    if storage.is_local and Path(path).is_file():
+    if storage.is_local and Path(path).expanduser().is_file():
         raise RequestError(
             f"corpus.tokenizer.path={path} is a file.", hint="Give the folder that it is in."
         )
