@@ -1,6 +1,6 @@
 """How fast text becomes shards, and in how much memory, beside what one would use otherwise.
 
-    python benchmarks/prepare.py [--megabytes 60] [--rounds 3] [--json FILE]
+    python benchmarks/prepare.py [--megabytes 120] [--rounds 3] [--json FILE]
 
 One sentence a line, so that splitting is not measured; the same tokenizer and the same two cores
 for everybody, each in a process of its own, in turn. `prepare` is a run as a user starts one; its
@@ -35,7 +35,7 @@ Row = dict[str, object]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--megabytes", type=int, default=60)
+    parser.add_argument("--megabytes", type=int, default=120)
     parser.add_argument("--rounds", type=int, default=3)
 
     parser.add_argument("--json", type=Path)
