@@ -26,7 +26,7 @@ __all__ = ["cluster", "environment", "orchestrate"]  # fixtures of tests that ne
 # Few of them keep the fast tests fast; every run draws others.
 settings.register_profile(
     "here",
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

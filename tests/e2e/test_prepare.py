@@ -45,6 +45,7 @@ def undisturbed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.long
 def test_two_workers_make_what_one_process_makes(
     orchestrate: Orchestrate, source: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -53,14 +54,6 @@ def test_two_workers_make_what_one_process_makes(
     told = orchestrate("run", "prepare", *given).stdout
     assert "tokens in a document" in told and str(target) in told
     assert bytes_of(target) == bytes_of(undisturbed)
-    shown = json.loads(orchestrate("corpus", "show", str(target), "--json").stdout)
-    assert sum(one["statistics"]["documents"] for one in shown["splits"].values()) == 400
-    assert "whole" in orchestrate("corpus", "verify", str(target)).stdout
-    sampled = orchestrate("corpus", "sample", str(target), "-n", "2").stdout
-    assert "[CLS]" in sampled and "→[MASK]" in sampled
-    (file, *_) = (target / "train").iterdir()
-    file.write_bytes(file.read_bytes()[:-20] + b"\0" + file.read_bytes()[-19:])
-    assert file.name in orchestrate("corpus", "verify", str(target), code=1).stderr
 
 
 @pytest.mark.faults
@@ -92,6 +85,19 @@ def test_a_killed_prepare_is_gone_on_with_and_ends_with_the_same_bytes(
     told = orchestrate("resume", "cut").stdout
     assert "parts are done already" in told and len(done) > 2
     assert bytes_of(target) == bytes_of(undisturbed)
+    look_at(orchestrate, target)
+
+
+def look_at(orchestrate: Orchestrate, target: Path) -> None:
+    """What the verbs say of it, whole and damaged."""
+    shown = json.loads(orchestrate("corpus", "show", str(target), "--json").stdout)
+    assert sum(one["statistics"]["documents"] for one in shown["splits"].values()) == 400
+    assert "whole" in orchestrate("corpus", "verify", str(target)).stdout
+    sampled = orchestrate("corpus", "sample", str(target), "-n", "2").stdout
+    assert "[CLS]" in sampled and "→[MASK]" in sampled
+    (file, *_) = (target / "train").iterdir()
+    file.write_bytes(file.read_bytes()[:-20] + b"\0" + file.read_bytes()[-19:])
+    assert file.name in orchestrate("corpus", "verify", str(target), code=1).stderr
 
 
 @pytest.mark.long
