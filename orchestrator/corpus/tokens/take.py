@@ -1,7 +1,8 @@
 """A tokenizer that exists, from a folder, an object store or the hub, into a corpus's own folder.
 
 Whatever it was stored as, `transformers` opens it once here and tells what its special tokens are
-for. Its tokenizer.json is taken as it is, where there is one. Called by `prepare`.
+for; only a folder that was written here tells that itself, and spares seconds of import. Its
+tokenizer.json is taken as it is, where there is one. Called by `prepare`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from orchestrator.corpus.tokens.folder import (
     TOKENIZER,
     Described,
     known_roles,
+    read_folder,
     read_pipeline,
     write_folder,
 )
@@ -29,6 +31,7 @@ _FILES = (
     *(CONFIG, "special_tokens_map.json", "added_tokens.json", "merges.txt"),
     *("config.json", "tokenizer.model", "spm.model"),
 )
+_KEPT = ("model_max_length", "model_input_names", "clean_up_tokenization_spaces")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -40,6 +43,12 @@ def take_tokenizer(path: str, folder: Path) -> None:
             _copy(path, given)
         else:
             _download(path, given)
+        if (kept := _told_by_itself(given)) is not None:
+            described = read_folder(given)
+            described.pipeline.no_truncation()
+            described.pipeline.no_padding()
+            write_folder(described, folder, **kept)
+            return
         opened = _open(path, given)
         pipeline = opened.backend_tokenizer
         if (given / TOKENIZER).is_file():
@@ -59,6 +68,21 @@ def take_tokenizer(path: str, folder: Path) -> None:
         model_input_names=opened.model_input_names,
         clean_up_tokenization_spaces=opened.clean_up_tokenization_spaces,
     )
+
+
+def _told_by_itself(given: Path) -> dict[str, Any] | None:
+    """Of a folder like those that `write_folder` makes: its configuration without the roles."""
+    if not ((given / TOKENIZER).is_file() and (given / CONFIG).is_file()):
+        return None
+    try:
+        config = dict(json.loads((given / CONFIG).read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        return None  # what is wrong with it is told by who opens it
+    is_ours = config.get("tokenizer_class") == "PreTrainedTokenizerFast"
+    kept = {key: config[key] for key in _KEPT if key in config}
+    roles = known_roles(config)
+    is_plain = config.keys() == {"tokenizer_class", *kept, *roles}
+    return kept if is_ours and is_plain and len(kept) == len(_KEPT) else None
 
 
 def _copy(path: str, given: Path) -> None:
