@@ -197,7 +197,7 @@ def loading(corpus: BankCorpus, seconds: float) -> list[Row]:
     def a_loader() -> Loader[list[Masked]]:
         stream = Stream(corpus, recipe_of(corpus, 512, Pairing.NONE))
         share = Share(packs_per_step=8, micro_packs=1, world=1, rank=0)
-        return Loader(stream, share, Cursor(), transform=transform)
+        return Loader(stream, lambda _: share, Cursor(), transform=transform)
 
     def tokens(batches: list[list[Masked]]) -> int:
         return sum(len(masked.tokens_T) for batch in batches for masked in batch)

@@ -14,6 +14,7 @@ from typing import Any
 from orchestrator.settings.build import build, to_plain
 from orchestrator.settings.finding import Finding
 from orchestrator.settings.model import Family, Model
+from orchestrator.settings.objective import Objective, Pairs
 
 
 class Head(StrEnum):
@@ -26,6 +27,11 @@ class Head(StrEnum):
 Heads = frozenset[Head]
 WORDS_ONLY: Heads = frozenset({Head.VOCABULARY})
 WORDS_AND_PAIRS: Heads = frozenset({Head.VOCABULARY, Head.PAIR})
+
+
+def heads_of(objective: Objective) -> Heads:
+    return WORDS_ONLY if objective.pairs is Pairs.NONE else WORDS_AND_PAIRS
+
 
 # Setting → its key in a config; of positions there may be more rows than settings say.
 _NAMES = {

@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from orchestrator.settings.units import format_bytes
 
 # File systems that every node of a cluster can mount, as /proc/mounts calls them.
 _SHARED = re.compile(r"nfs4?|lustre|gpfs|beegfs|ceph|cifs|smb3?|9p|virtiofs|fuse\..*|wekafs|pvfs2")
@@ -83,9 +86,36 @@ def _create_exclusively(target: Path, data: bytes) -> bool:
     return True
 
 
+def move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.rename(source, target)
+    _sync_folder(target.parent)
+    _sync_folder(source.parent)
+
+
 def is_shared(path: Path) -> bool:
     """Whether other nodes can mount it, judged by the kind of file system."""
     return bool(_SHARED.fullmatch(_mount_kind(path.resolve())))
+
+
+def explain(where: str, err: OSError, wanted: int) -> str:
+    """In our words; `wanted` is how many bytes were to be written."""
+    if err.errno == errno.ENOSPC or "No space left" in str(err):
+        parent = where
+        while not os.path.exists(parent) and parent not in ("", "/"):
+            parent = os.path.dirname(parent)
+        free = shutil.disk_usage(parent).free if os.path.exists(parent) else 0
+        sizes = f"{format_bytes(wanted)} wanted, {format_bytes(free)} free"
+        return f"{where}: no space left on the device ({sizes})."
+    if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{where} cannot be written: {os.strerror(err.errno).lower()}."
+    if err.errno in (errno.ENOTDIR, errno.EEXIST):
+        return f"{where} is below something that is not a folder."
+    return f"{where}: {first_line(err)}."
+
+
+def first_line(err: BaseException) -> str:
+    return (str(err).splitlines() or [type(err).__name__])[0].rstrip(".")
 
 
 @contextmanager

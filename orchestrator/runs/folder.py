@@ -13,6 +13,7 @@ from typing import Any
 
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.runs import layout
+from orchestrator.runs.checkpoints import Checkpoints
 from orchestrator.runs.lease import is_still_renewed, read_holder
 from orchestrator.runs.ledger import Event, Ledger, read_events
 from orchestrator.runs.plan import Fingerprint, Plan
@@ -95,14 +96,7 @@ class RunFolder:
 
     def checkpoint_steps(self) -> list[int]:
         """Steps of committed checkpoints, oldest first."""
-        steps = []
-        for entry in self.storage.list(layout.CHECKPOINTS):
-            step = layout.checkpoint_step(entry.name)
-            if step is not None and self.storage.exists(
-                f"{layout.checkpoint(step)}/{layout.COMMIT}"
-            ):
-                steps.append(step)
-        return sorted(steps)
+        return Checkpoints(self.storage).steps()
 
 
 def create_run(storage: Storage, run_id: str, plan: Plan) -> RunFolder:

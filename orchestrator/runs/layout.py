@@ -10,12 +10,17 @@ CODE = "code.zip"
 PROGRESS = "progress.json"
 EVENTS = "events"
 METRICS = "metrics"
+STEPS = "steps"
 LOGS = "logs"
 LEASES = "leases"
 CHECKPOINTS = "checkpoints"
 COMMIT = "COMMIT"
+UNIVERSAL = "universal"
+QUARANTINE = f"{CHECKPOINTS}/quarantined"
 
 _CHECKPOINT = re.compile(r"step-(\d{6,})")
+_QUARANTINED = re.compile(r"step-(\d{6,})-\d+")
+_RANK = re.compile(r"rank-\d{3,}\.json")
 
 
 def code_of_attempt(attempt: int) -> str:
@@ -39,3 +44,33 @@ def checkpoint(step: int) -> str:
 def checkpoint_step(name: str) -> int | None:
     match = _CHECKPOINT.fullmatch(name)
     return int(match[1]) if match else None
+
+
+def rank_manifest(rank: int) -> str:
+    """Below a checkpoint."""
+    return f"rank-{rank:03d}.json"
+
+
+def is_of_catalogue(name: str) -> bool:
+    """Below a checkpoint, a name that no rank's own file may have."""
+    return name in (COMMIT, UNIVERSAL) or _RANK.fullmatch(name) is not None
+
+
+def quarantined(step: int, number: int) -> str:
+    """Where a torn checkpoint lies for whoever wants to know why."""
+    return f"{QUARANTINE}/step-{step:06d}-{number}"
+
+
+def quarantined_step(name: str) -> int | None:
+    match = _QUARANTINED.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def trace(first: int, last: int, attempt: int) -> str:
+    """For chrome://tracing or Perfetto."""
+    return f"traces/{attempt:04d}-steps-{first:06d}-{last:06d}.json.gz"
+
+
+def universal(step: int) -> str:
+    """A checkpoint in the form for any number of workers, made when it is wanted."""
+    return f"{checkpoint(step)}/{UNIVERSAL}"

@@ -6,7 +6,6 @@ fsync, append), the rest through pyarrow's file systems, which offer none of the
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import uuid
@@ -16,16 +15,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pyarrow import fs
 
 from orchestrator.errors import NotFoundError, RequestError, StorageError
-from orchestrator.runs import disk
+from orchestrator.runs import disk, s3
 from orchestrator.runs.writer import FileWriter, Upload
-from orchestrator.settings.units import format_bytes
 
-_CONNECT_S, _REQUEST_S, _TRIES = 5.0, 20.0, 3
+_CHUNK_BYTES = 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +43,7 @@ class Storage:
         self._root = root.rstrip("/")
 
     is_local = False
+    copy_limit_bytes = 5 * 2**30  # what a store copies by itself in one request
 
     def child(self, path: str) -> Storage:
         return type(self)(self.uri_of(path), self._fs, self._at(path or "."))
@@ -114,6 +113,34 @@ class Storage:
             elif kind == fs.FileType.File:
                 self._fs.delete_file(self._at(path))
 
+    def move(self, path: str, target: str) -> None:
+        """A file or a whole folder, to where nothing is. A store copies each file and removes it:
+        where that ends halfway, doing it again goes on.
+        """
+        found = self.find(path)
+        if found is None:
+            raise NotFoundError(f"{self.uri_of(path)} does not exist.")
+        if found.is_dir:
+            for entry in self.list(path):
+                self.move(f"{path}/{entry.name}", f"{target}/{entry.name}")
+        elif found.size_bytes > self.copy_limit_bytes:
+            self._stream(path, target)
+        else:
+            with self.explained(target):
+                self._fs.copy_file(self._at(path), self._at(target))
+        self.remove(path)
+
+    def _stream(self, path: str, target: str) -> None:
+        writer = self.open_writer(target)
+        try:
+            with self.explained(path), self._fs.open_input_file(self._at(path)) as file:
+                while data := file.read(_CHUNK_BYTES):
+                    writer.write(data)
+        except BaseException:
+            writer.abandon()
+            raise
+        writer.close()
+
     def has_container(self) -> bool:
         """Whether the bucket exists: without one, listing just finds nothing."""
         if urlsplit(self.uri).scheme not in ("s3", "gs", "gcs"):
@@ -145,7 +172,7 @@ class Storage:
         except FileNotFoundError as err:
             raise NotFoundError(f"{self.uri_of(path)} does not exist.") from err
         except OSError as err:
-            raise StorageError(_explain(self.uri_of(path), err, wanted)) from err
+            raise StorageError(disk.explain(self.uri_of(path), err, wanted)) from err
 
 
 class LocalStorage(Storage):
@@ -220,6 +247,11 @@ class LocalStorage(Storage):
             else:
                 target.unlink(missing_ok=True)
 
+    def move(self, path: str, target: str) -> None:
+        """At once."""
+        with self.explained(path):
+            disk.move(self.path(path), self.path(target))
+
     def is_shared(self) -> bool:
         """Whether other nodes can mount it."""
         return disk.is_shared(self.path())
@@ -235,7 +267,7 @@ def open_storage(uri: str | Path) -> Storage:
             path = Path(name).expanduser().absolute()
             return LocalStorage(str(path), fs.LocalFileSystem(), str(path))
     except (ValueError, RuntimeError) as err:  # a bracket that does not close, a home of nobody
-        raise StorageError(f"{text} cannot be opened: {_first_line(err)}.") from err
+        raise StorageError(f"{text} cannot be opened: {disk.first_line(err)}.") from err
     if split.username or split.password:
         raise RequestError(
             f"The storage URI for {split.hostname} holds credentials, which every log would show.",
@@ -246,31 +278,11 @@ def open_storage(uri: str | Path) -> Storage:
             if not split.netloc:
                 raise ValueError("it names no bucket")
             root = unquote(f"{split.netloc}{split.path}")
-            return Storage(text, _s3(split.query), root)
+            return Storage(text, s3.connect(split.query), root)
         filesystem, root = fs.FileSystem.from_uri(text)
     except (ValueError, OSError, NotImplementedError) as err:
-        raise StorageError(f"{text} cannot be opened: {_first_line(err)}.") from err
+        raise StorageError(f"{text} cannot be opened: {disk.first_line(err)}.") from err
     return Storage(text, filesystem, root)
-
-
-def _s3(query: str) -> Any:
-    """pyarrow's own `from_uri` takes no time-outs, and without them a dead endpoint hangs long."""
-    options = {key: values[-1] for key, values in parse_qs(query).items()}
-    known = {"endpoint_override", "scheme", "region", "allow_bucket_creation"}
-    if unknown := set(options) - known:
-        raise ValueError(f"?{', '.join(sorted(unknown))} is not one of {', '.join(sorted(known))}")
-    creation = options.pop("allow_bucket_creation", "false") == "true"
-    endpoint = options.get("endpoint_override", "")
-    if endpoint.startswith(("http://", "https://")):
-        options["scheme"], _, options["endpoint_override"] = endpoint.partition("://")
-    return fs.S3FileSystem(
-        connect_timeout=_CONNECT_S,
-        request_timeout=_REQUEST_S,
-        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_TRIES),
-        allow_bucket_creation=creation,
-        allow_delayed_open=True,  # a small file is one request then, instead of three
-        **options,
-    )
 
 
 def _entry(info: Any) -> Entry:
@@ -280,22 +292,3 @@ def _entry(info: Any) -> Entry:
         size_bytes=info.size or 0,
         modified=(info.mtime_ns or 0) / 1e9,
     )
-
-
-def _explain(where: str, err: OSError, wanted: int) -> str:
-    if err.errno == errno.ENOSPC or "No space left" in str(err):
-        parent = where
-        while not os.path.exists(parent) and parent not in ("", "/"):
-            parent = os.path.dirname(parent)
-        free = shutil.disk_usage(parent).free if os.path.exists(parent) else 0
-        sizes = f"{format_bytes(wanted)} wanted, {format_bytes(free)} free"
-        return f"{where}: no space left on the device ({sizes})."
-    if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{where} cannot be written: {os.strerror(err.errno).lower()}."
-    if err.errno in (errno.ENOTDIR, errno.EEXIST):
-        return f"{where} is below something that is not a folder."
-    return f"{where}: {_first_line(err)}."
-
-
-def _first_line(err: BaseException) -> str:
-    return (str(err).splitlines() or [type(err).__name__])[0].rstrip(".")

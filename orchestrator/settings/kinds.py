@@ -14,9 +14,10 @@ from orchestrator.settings.build import build, defaults_of, flatten, to_plain
 from orchestrator.settings.finding import did_you_mean
 from orchestrator.settings.job import Job
 from orchestrator.settings.prepare import PrepareJob
+from orchestrator.settings.pretrain import PretrainJob
 from orchestrator.settings.probe import ProbeJob
 
-KINDS: dict[str, type[Job]] = {cls.kind: cls for cls in (PrepareJob, ProbeJob)}
+KINDS: dict[str, type[Job]] = {cls.kind: cls for cls in (PrepareJob, PretrainJob, ProbeJob)}
 SCHEMA = "orchestrator.job/1"
 
 

@@ -120,7 +120,7 @@ def check_overrides(
         elif isinstance(override, Override):
             # A choice in a group that the primary config leaves open needs the + that was typed.
             is_choice = _is_choice(override, groups)
-            texts.append(text if is_choice else f"++{text.lstrip('+')}")
+            texts.append(_quoted(override, text) if is_choice else f"++{text.lstrip('+')}")
     return texts, findings
 
 
@@ -148,8 +148,14 @@ def _literal(plain: Any) -> Any:
     return plain
 
 
+def _quoted(override: Override, text: str) -> str:
+    """Hydra takes `zero=2` for a number, and no number for the name of a file."""
+    value = override.value()
+    return f"{text.partition('=')[0]}='{value}'" if isinstance(value, int) else text
+
+
 def _is_choice(override: Override, groups: dict[str, set[str]]) -> bool:
-    return override.key_or_group in groups and isinstance(override.value(), str)
+    return override.key_or_group in groups and isinstance(override.value(), str | int)
 
 
 def _check(

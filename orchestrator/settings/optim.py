@@ -21,6 +21,11 @@ class Optimizer(StrEnum):
         return self is not Optimizer.ADAMW
 
 
+class OnNan(StrEnum):
+    STOP = "stop"
+    SKIP = "skip"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Optim:
     kind: Optimizer = setting(
@@ -45,6 +50,11 @@ class Optim:
         "The largest norm of the gradient of all parameters; null: any",
         default=1.0,
         bounds=Bounds(above=0),
+    )
+    on_nan: OnNan = setting(
+        "A step whose gradient is not a number: stop fails the run before it changes a weight, "
+        "skip leaves the step's update out",
+        default=OnNan.STOP,
     )
 
     def findings(self) -> Iterator[Finding]:

@@ -72,6 +72,29 @@ def test_a_child_sees_its_part_and_can_be_opened_by_its_uri(storage: Storage) ->
         assert open_storage(child.uri).read("x") == name.encode()
 
 
+def test_what_is_moved_is_there_and_no_longer_here(storage: Storage) -> None:
+    for path in ("run/a/b", "run/c", "run-2/c"):
+        storage.write(path, path.encode())
+    storage.move("run/c", "new/place/d")
+    assert storage.read("new/place/d") == b"run/c"
+    storage.move("run", "moved")
+    assert storage.list("run") == []
+    assert storage.read("moved/a/b") == b"run/a/b"
+    assert storage.exists("run-2/c")
+    with pytest.raises(NotFoundError, match="nowhere"):
+        storage.move("nowhere", "moved/x")
+
+
+def test_what_a_store_will_not_copy_itself_goes_through_here(s3_uri: str) -> None:
+    far = open_storage(s3_uri)
+    data = os.urandom(20_000_000)
+    far.write("large", data)
+    far.copy_limit_bytes = len(data) - 1
+    far.move("large", "moved")
+    assert far.read("moved") == data
+    assert not far.exists("large")
+
+
 def test_a_folder_can_remove_itself(storage: Storage) -> None:
     child = storage.child("run")
     child.write("a/b", b"x")

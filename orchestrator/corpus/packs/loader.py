@@ -1,6 +1,6 @@
 """A rank's steps, made ahead by a thread while the device computes.
 
-    with Loader(stream, share, cursor, transform=…) as loader:
+    with Loader(stream, share_at, cursor, transform=…) as loader:
         for micro_batches, cursor in loader: …
 
 The training loop reads it; `transform` (masks, tensors) runs in the thread, once for each
@@ -29,7 +29,7 @@ class Loader(Generic[Batch]):
     def __init__(
         self,
         stream: Stream,
-        share: Share,
+        share_at: Callable[[int], Share],  # of the step that begins after so many packs
         cursor: Cursor,
         *,
         transform: Callable[[list[Pack]], Batch],
@@ -39,7 +39,7 @@ class Loader(Generic[Batch]):
             raise RequestError(f"A loader needs room for a step, and ahead={ahead}.")
         self.waited_s = 0.0  # for data, all steps together
         self._stream = stream
-        self._share = share
+        self._share_at = share_at
         self._cursor = cursor
         self._transform = transform
         self._room = threading.Semaphore(ahead)
@@ -82,7 +82,8 @@ class Loader(Generic[Batch]):
         cursor = self._cursor
         try:
             while self._room.acquire() and self._is_open:
-                packs_AM, cursor = self._stream.step(cursor, self._share)
+                share = self._share_at(cursor.packs_total)
+                packs_AM, cursor = self._stream.step(cursor, share)
                 batches = []
                 for packs in packs_AM:
                     if not self._is_open:

@@ -68,6 +68,11 @@ class CorpusTokenizer:
         """What a model is built with."""
         return -(-self.vocab_size // _PADDED_TO) * _PADDED_TO
 
+    @property
+    def pad_id(self) -> int:
+        """Packs have no padding, but a model's config names one: 0 where the tokenizer does not."""
+        return self._roles.get("pad_token", 0)
+
     @cached_property
     def vocabulary(self) -> Vocabulary:
         if "mask_token" not in self._roles:

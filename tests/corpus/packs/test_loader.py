@@ -46,7 +46,7 @@ def a_loader(
     ahead: int = 2,
 ) -> Loader:
     stream = stream or Stream(CORPUS, RECIPE)
-    return Loader(stream, share, cursor or Cursor(), transform=transform, ahead=ahead)
+    return Loader(stream, lambda _: share, cursor or Cursor(), transform=transform, ahead=ahead)
 
 
 def num_threads() -> int:

@@ -1,0 +1,9 @@
+"""Optimizers of a module's parameters.
+
+Engines build one, and where DeepSpeed has divided parameters attach its fragments to it.
+"""
+
+from orchestrator.training.optimizers.build import build_optimizer, parameter_groups
+from orchestrator.training.optimizers.fragments import attach_fragments
+
+__all__ = ["attach_fragments", "build_optimizer", "parameter_groups"]

@@ -1,0 +1,71 @@
+"""The module that an engine trains: an encoder with the terms of its loss, for micro-batches.
+
+Gradients are the same for every division of a step: sums are weighted by counts of the whole
+global batch, and each pack has its own dropout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from orchestrator.encoder.dropout import keyed_dropout
+from orchestrator.encoder.encoder import Encoder
+from orchestrator.objectives.ready import ReadyPack, joined
+from orchestrator.objectives.terms import Term, weighted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighing:
+    """What a step's micro-batches have in common."""
+
+    step: int
+    counts: tuple[int, ...]  # of each term, in the whole global batch
+
+
+class Pretraining(nn.Module):
+    def __init__(self, encoder: Encoder, terms: tuple[Term, ...], *, seed: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self._terms = terms
+        self._seed = seed
+        model = encoder.settings
+        self._has_dropout = model.dropout > 0 or model.attention_dropout > 0
+
+    def forward(
+        self, packs: list[ReadyPack], weighing: Weighing | None = None
+    ) -> tuple[Tensor, Tensor] | Tensor:
+        """The micro-batch's part of the loss, and its sums, one for each term; or its scores.
+
+        One door for both, since ZeRO 3 gathers weights for those who come through it only.
+        """
+        if weighing is None:
+            return self._scores(packs)
+        if not self._has_dropout:
+            packs = [joined(packs)] if len(packs) > 1 else packs
+        sums = torch.stack([self._sums(pack, weighing.step) for pack in packs]).sum(dim=0)
+        return weighted(self._terms, sums, weighing.counts), sums.detach()
+
+    def _scores(self, packs: list[ReadyPack]) -> Tensor:
+        """[2, terms] in fp64: sums of losses, and how many predictions are right."""
+        scores = torch.zeros(2, len(self._terms), dtype=torch.float64)
+        for pack in packs:
+            hidden_TD = self._hidden(pack)
+            for number, term in enumerate(self._terms):
+                scores[0, number] += term.sum(self.encoder, hidden_TD, pack).item()
+                scores[1, number] += term.num_right(self.encoder, hidden_TD, pack)
+        return scores
+
+    def _sums(self, pack: ReadyPack, step: int) -> Tensor:
+        with keyed_dropout(self._seed, step, pack.index, pack.tokens_T.device):
+            hidden_TD = self._hidden(pack)
+            sums = [term.sum(self.encoder, hidden_TD, pack) for term in self._terms]
+        return torch.stack(sums)
+
+    def _hidden(self, pack: ReadyPack) -> Tensor:
+        hidden_TD: Tensor = self.encoder(
+            pack.tokens_T, pack.positions_T, pack.segments_T, pack.layout
+        )
+        return hidden_TD
