@@ -70,7 +70,7 @@ def make_ready(pack: Pack, masking: Masking, vocabulary: Vocabulary) -> ReadyPac
 
 
 def joined(packs: list[ReadyPack]) -> ReadyPack:
-    """Packs as one: what a model without dropout may read at once, since no key of theirs counts."""
+    """Packs as one, which a model without dropout may read: no key of theirs counts."""
     begins = np.cumsum([0, *(len(pack.tokens_T) for pack in packs)]).tolist()
     offsets = [
         begin + np.cumsum([0, *pack.layout.lengths])[:-1]

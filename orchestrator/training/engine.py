@@ -1,4 +1,4 @@
-"""What the training loop needs of whoever holds the weights: `zero.py` is one, through DeepSpeed."""
+"""What the loop needs of whoever holds the weights: `zero.py` is one, through DeepSpeed."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from orchestrator.runs.checkpoints import Commit, Keep
 from orchestrator.settings.optim import OnNan
 from orchestrator.settings.pretrain import PretrainJob
 from orchestrator.training.agree import Agreed, Feeding, Wishes, added_up
+from orchestrator.training.choices import told_choices
 from orchestrator.training.engine import Stepped
 from orchestrator.training.evaluating import Validation
 from orchestrator.training.meter import Meter, memory_bytes, peak_flops
@@ -57,6 +58,8 @@ def pretrain(port: WorkerPort, job: PretrainJob, start: Start) -> Ending:
     with set_up(port, job, start) as setup:
         course = course_of(job)
         num_steps = course.horizon.steps if course.horizon else None
+        if port.rank == 0:
+            print(told_choices(port, job, setup), flush=True)
         with closing(Records(port, num_steps=num_steps)) as records:
             return _Training(port, job, setup, records).run()
 

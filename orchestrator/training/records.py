@@ -1,4 +1,4 @@
-"""What rank 0 writes while a run trains: numbers, what each step consumed, and a line to look at."""
+"""What rank 0 writes while a run trains: numbers, what a step consumed, a line to look at."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from orchestrator.corpus import layout
 from orchestrator.corpus.packs.mask import Masking, Vocabulary
 from orchestrator.corpus.packs.stream import Stream
 from orchestrator.corpus.packs.window import Pack
@@ -29,6 +30,7 @@ from orchestrator.objectives.ready import ReadyPack, make_ready
 from orchestrator.objectives.terms import Term, terms_of
 from orchestrator.runs.checkpoints import Commit
 from orchestrator.settings.pretrain import PretrainJob
+from orchestrator.training.engine import Engine
 from orchestrator.training.port import WorkerPort
 from orchestrator.training.pretraining import Pretraining
 from orchestrator.training.recipe import masking_of, training_stream, validation_stream
@@ -53,8 +55,9 @@ class Setup:
     transform: Transform
     encoder: Encoder
     terms: tuple[Term, ...]
-    engine: ZeroEngine
+    engine: Engine
     standing: Standing
+    num_tokens: int  # of text, in an epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +111,7 @@ def set_up(port: WorkerPort, job: PretrainJob, start: Start) -> Iterator[Setup]:
             terms=terms,
             engine=engine,
             standing=standing,
+            num_tokens=corpus.split(layout.TRAIN).num_tokens,
         )
 
 

@@ -1,21 +1,27 @@
 """Ranks as plain processes: the training loop without Ray, for matrices that would take hours with.
 
-`python ranks.py FOLDER RANK WORLD ATTEMPT` is one rank; `launch` starts a world of them. The folder
-is a run's storage with a job.yaml; ranks meet through a file in it.
+A run is a folder with job.yaml and corpus.json. `launch` starts a world of ranks that meet through
+a file in it. They are forked off a process that has imported everything, so one costs a second.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
-import signal
-import subprocess
 import sys
+import time
 import warnings
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from orchestrator.settings.kinds import freeze
+from orchestrator.settings.pretrain import PretrainJob
+
+PRELOADED = ["deepspeed", "transformers.models.bert.modeling_bert", "orchestrator.training.loop"]
+_PATIENCE_S = 240
 
 
 class PlainPort:
@@ -43,21 +49,32 @@ class PlainPort:
             self._ledger.record(kind, **fields)
 
 
-def main(folder: Path, rank: int, world: int, attempt: int) -> None:
+def write_run(folder: Path, job: PretrainJob, corpus: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "job.yaml").write_text(freeze(job))
+    (folder / "corpus.json").write_text(json.dumps(corpus))
+    return folder
+
+
+def rank_main(folder: Path, rank: int, world: int, attempt: int) -> None:
     warnings.simplefilter("ignore")
-    meeting = folder / "meetings" / f"{attempt}"
-    meeting.parent.mkdir(exist_ok=True)
+    with open(folder / "output" / f"{attempt}-{rank}", "wb", buffering=0) as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank)}
+    import torch
     from torch import distributed
 
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=world
-    )
     from orchestrator.runs.checkpoints import Checkpoints
     from orchestrator.settings.kinds import thaw
     from orchestrator.training.loop import pretrain
     from orchestrator.training.setup import Start
 
+    torch.set_num_threads(1)
+    meeting = folder / "meetings" / f"{attempt}"
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=world
+    )
     job: Any = thaw((folder / "job.yaml").read_text())
     port = PlainPort(folder, rank, world, attempt)
     words: list[Any] = [None]
@@ -68,44 +85,68 @@ def main(folder: Path, rank: int, world: int, attempt: int) -> None:
     ending = pretrain(port, job, Start(corpus=corpus, commit=words[0]))
     if rank == 0:
         (folder / f"ending-{attempt}").write_text(f"{ending.end.value} {ending.step}")
+    distributed.barrier()
     distributed.destroy_process_group()
 
 
-def launch(folder: Path, *, world: int, attempt: int) -> list[subprocess.Popen[bytes]]:
-    (folder / "output").mkdir(exist_ok=True)
-    processes = []
+def launch(folder: Path, *, world: int, attempt: int) -> list[BaseProcess]:
+    for name in ("output", "meetings"):
+        (folder / name).mkdir(exist_ok=True)
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    processes: list[BaseProcess] = []
     for rank in range(world):
-        with open(folder / "output" / f"{attempt}-{rank}", "wb") as output:
-            command = [sys.executable, __file__, str(folder), str(rank), str(world), str(attempt)]
-            environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-            processes.append(
-                subprocess.Popen(command, stdout=output, stderr=output, env=environment)
-            )
+        process = context.Process(target=rank_main, args=(folder, rank, world, attempt))
+        process.start()
+        processes.append(process)
     return processes
 
 
-def finish(processes: list[subprocess.Popen[bytes]], folder: Path, attempt: int) -> None:
-    """Waits for all; the first that fails takes the others with it."""
+def run(folder: Path, *, world: int, attempt: int = 1) -> None:
+    """To its end; the first rank that fails takes the others with it, and the test."""
+    processes = launch(folder, world=world, attempt=attempt)
+    deadline = time.monotonic() + _PATIENCE_S
+    while any(process.is_alive() for process in processes):
+        time.sleep(0.02)
+        _check(processes, folder, attempt, is_late=time.monotonic() > deadline)
+    _check(processes, folder, attempt, is_late=False)
+
+
+def run_until(
+    folder: Path, reached: Callable[[], bool], *, world: int, attempt: int, victim: int = 0
+) -> None:
+    """One rank is killed there; the others, which wait for it, as a worker group would be."""
+    processes = launch(folder, world=world, attempt=attempt)
+    deadline = time.monotonic() + _PATIENCE_S
+    while not reached():
+        time.sleep(0.01)
+        _check(processes, folder, attempt, is_late=time.monotonic() > deadline)
+    processes[victim].kill()
+    processes[victim].join()
+    _end(processes)
+
+
+def _check(processes: list[BaseProcess], folder: Path, attempt: int, *, is_late: bool) -> None:
     for rank, process in enumerate(processes):
-        try:
-            code = process.wait(timeout=240)
-        except subprocess.TimeoutExpired:
-            code = -1
-        if code:
-            for other in processes:
-                other.kill()
-                other.wait()
+        if process.exitcode or is_late:
+            _end(processes)
             said = (folder / "output" / f"{attempt}-{rank}").read_text()[-3000:]
-            raise AssertionError(f"rank {rank} ended with {code}:\n{said}")
+            raise AssertionError(f"rank {rank} ended with {process.exitcode}:\n{said}")
 
 
-def kill(processes: list[subprocess.Popen[bytes]], number: int) -> None:
-    """One rank by SIGKILL; the others, which wait for it, as a worker group would be ended."""
-    processes[number].send_signal(signal.SIGKILL)
+def _end(processes: list[BaseProcess]) -> None:
     for process in processes:
         process.kill()
-        process.wait()
+        process.join()
+
+
+def rows(folder: Path, kind: str) -> list[dict[str, Any]]:
+    """Of `metrics` or `steps`, in the order of attempts."""
+    files = sorted((folder / kind).glob("*.jsonl")) if (folder / kind).is_dir() else []
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *map(int, sys.argv[2:5]))
+    print(__doc__)
+    sys.exit(2)

@@ -6,7 +6,8 @@ gives each rank an equal run of each parameter. Either way a rank steps on flat 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,7 +17,31 @@ from orchestrator.training.optimizers.pieces import Fragment, Fragments
 from orchestrator.training.optimizers.scaled import Scaled
 
 
-def attach_fragments(optimizer: torch.optim.Optimizer, engine: Any) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Attached:
+    """An optimizer within DeepSpeed's engine."""
+
+    optimizer: torch.optim.Optimizer
+    constants: tuple[Mapping[str, Any], ...]  # of its groups, as the settings say
+
+    def mend(self) -> None:
+        """Call it after each `load_checkpoint`.
+
+        DeepSpeed puts a checkpoint's constants in the place of the settings', and from a universal
+        one in stage 3 gives all groups those of the first, decay included, and to all tensors one
+        and the same count of steps, which then grows by as many as there are tensors.
+        """
+        for group, constants in zip(self.optimizer.param_groups, self.constants, strict=True):
+            group.update(constants)
+        is_fused = self.optimizer.defaults.get("fused")
+        for tensor, state in self.optimizer.state.items():
+            if "step" in state:
+                device = tensor.device if is_fused else torch.device("cpu")
+                step = torch.as_tensor(state["step"], dtype=torch.float32)
+                state["step"] = step.to(device, copy=True)
+
+
+def attach_fragments(optimizer: torch.optim.Optimizer, engine: Any) -> Attached:
     """Call it between `deepspeed.initialize`, which was given the optimizer, and the first step."""
     stage = engine.zero_optimization_stage()
     if stage == 0:
@@ -26,6 +51,13 @@ def attach_fragments(optimizer: torch.optim.Optimizer, engine: Any) -> None:
     elif isinstance(optimizer, Scaled):
         flats = _stage_3(engine.optimizer) if stage == 3 else _stages_1_and_2(engine.optimizer)
         optimizer.attach(_numbered(flats, engine.device))
+    return Attached(
+        optimizer=optimizer,
+        constants=tuple(
+            {name: value for name, value in group.items() if name not in ("params", "lr")}
+            for group in optimizer.param_groups
+        ),
+    )
 
 
 Located = tuple[int, int, int]  # elements of a whole parameter, start and length of its run here
