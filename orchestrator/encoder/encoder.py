@@ -16,7 +16,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from orchestrator.encoder.attention import Layout
 from orchestrator.encoder.families import BLUEPRINTS, Head, Heads
-from orchestrator.encoder.heads import TRANSFORMS, decoded_loss
+from orchestrator.encoder.heads import TRANSFORMS, decoded_loss, decoded_words
 from orchestrator.settings.model import Model
 
 
@@ -58,6 +58,16 @@ class Encoder(nn.Module):
         states_PD = self._transformed(hidden_TD, chosen_P)
         decoder = cast(nn.Linear, self._vocabulary_head.get_submodule("decoder"))
         return decoded_loss(states_PD, decoder.weight, decoder.bias, targets_P.long())
+
+    def vocabulary_words(self, hidden_TD: Tensor, chosen_P: Tensor) -> Tensor:
+        """[P]: the likeliest word at each chosen token.
+
+        Modules are called once however many those are: ranks that hold parts of the weights must
+        call them equally often.
+        """
+        states_PD = self._transformed(hidden_TD, chosen_P)
+        decoder = cast(nn.Linear, self._vocabulary_head.get_submodule("decoder"))
+        return decoded_words(states_PD, decoder.weight, decoder.bias)
 
     def vocabulary_logits(self, hidden_TD: Tensor, chosen_P: Tensor) -> Tensor:
         """[P, V], all of them: to draw from, or for few tokens."""

@@ -45,6 +45,15 @@ def decoded_loss(states_PD: Tensor, weight_VD: Tensor, bias_V: Tensor, targets_P
     return cast(Tensor, _DecodedLoss.apply(*inputs, has_backward))  # type: ignore[no-untyped-call]
 
 
+def decoded_words(states_PD: Tensor, weight_VD: Tensor, bias_V: Tensor) -> Tensor:
+    """[P]: the likeliest word at each place."""
+    words = [
+        torch.addmm(bias_V, states_RD.to(weight_VD.dtype), weight_VD.t()).argmax(dim=1)
+        for states_RD in states_PD.split(_ROWS)  # type: ignore[no-untyped-call]
+    ]
+    return torch.cat(words)
+
+
 class _DecodedLoss(torch.autograd.Function):
     """Makes the gradients on the way forward, while a chunk's probabilities are at hand.
 

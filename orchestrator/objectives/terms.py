@@ -16,8 +16,6 @@ from orchestrator.encoder.encoder import Encoder
 from orchestrator.objectives.ready import ReadyPack
 from orchestrator.settings.objective import Objective, Pairs
 
-_SCORED_AT_ONCE = 1024  # predictions: their logits are 125 MB with 30,528 words
-
 
 class Term(Protocol):
     @property
@@ -41,12 +39,8 @@ class MaskedTokens:
         return encoder.vocabulary_loss(hidden_TD, pack.chosen_P, pack.targets_P)
 
     def num_right(self, encoder: Encoder, hidden_TD: Tensor, pack: ReadyPack) -> int:
-        right = 0
-        for begin in range(0, len(pack.targets_P), _SCORED_AT_ONCE):
-            rows = slice(begin, begin + _SCORED_AT_ONCE)
-            logits_RV = encoder.vocabulary_logits(hidden_TD, pack.chosen_P[rows])
-            right += int((logits_RV.argmax(dim=1) == pack.targets_P[rows]).sum())
-        return right
+        words_P = encoder.vocabulary_words(hidden_TD, pack.chosen_P)
+        return int((words_P == pack.targets_P).sum())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.encoder.counts import count_parameters
 from orchestrator.settings.precision import Precision
 from orchestrator.settings.pretrain import PretrainJob
 from orchestrator.settings.units import format_count, format_duration
@@ -20,8 +21,14 @@ def told_choices(port: WorkerPort, job: PretrainJob, setup: Setup) -> str:
 
 def _rows(port: WorkerPort, job: PretrainJob, setup: Setup) -> Iterator[tuple[str, str]]:
     batch, course = job.batch, course_of(job)
-    parameters = sum(each.numel() for each in setup.encoder.parameters())
-    yield "encoder", f"{setup.encoder.settings.family.value}, {parameters:,} parameters"
+    model = setup.encoder.settings
+    counted = count_parameters(  # of the module ZeRO 3 leaves nothing to count
+        model,
+        vocab_size=setup.encoder.vocab_size,
+        pad_id=setup.encoder.pad_id,
+        heads=setup.encoder.heads,
+    )
+    yield "encoder", f"{model.family.value}, {counted.total:,} parameters"
     yield "objective", " + ".join(f"{term.weight:g} × {term.name}" for term in setup.terms)
     low = job.precision is not Precision.FP32
     sums = f", sums in {'fp32' if job.zero.stage else job.precision.value}" if low else ""

@@ -16,7 +16,7 @@ from orchestrator.settings.checkpoint import Checkpoint
 from orchestrator.settings.cluster import Cluster
 from orchestrator.settings.evaluation import Evaluation
 from orchestrator.settings.finding import Finding
-from orchestrator.settings.optim import Optim, Optimizer
+from orchestrator.settings.optim import Optim
 from orchestrator.settings.precision import Precision
 from orchestrator.settings.schedule import Schedule, ScheduleKind
 from orchestrator.settings.zero import Zero
@@ -48,7 +48,6 @@ class Trained(Protocol):
 
 def training_findings(job: Trained, *, max_positions: int | None) -> Iterator[Finding]:
     """For a job whose nouns are right by themselves. `max_positions` of the model; None: any."""
-    yield from division_findings(job.optim, job.zero)
     yield from device_findings(job.precision, job.zero, job.cluster)
     yield from length_findings(job.batch, max_positions)
     yield from share_findings(job.batch, job.cluster)
@@ -59,26 +58,6 @@ def training_findings(job: Trained, *, max_positions: int | None) -> Iterator[Fi
 def training_warnings(job: Trained) -> Iterator[str]:
     yield from share_warnings(job.batch, job.cluster)
     yield from end_warnings(job.schedule, job.budget)
-
-
-def sees_whole_tensors(optim: Optim, zero: Zero) -> bool:
-    """Whether an optimizer with norms of whole tensors would get them right.
-
-    ZeRO gives it flat pieces of many tensors at once. This is the one place that refuses; it goes
-    when norms are computed per parameter over its fragments, and tested against ZeRO 0.
-    """
-    return zero.stage == 0 or not optim.kind.has_tensor_norms
-
-
-def division_findings(optim: Optim, zero: Zero) -> Iterator[Finding]:
-    if not sees_whole_tensors(optim, zero):
-        yield Finding(
-            key="optim.kind",
-            found=f"={optim.kind}",
-            rule=f"scales updates by norms of whole tensors, and zero.stage={zero.stage} shows it "
-            "pieces of them.",
-            try_=f"zero.stage=0, or optim.kind={Optimizer.ADAMW}.",
-        )
 
 
 def device_findings(precision: Precision, zero: Zero, cluster: Cluster) -> Iterator[Finding]:
