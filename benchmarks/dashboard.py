@@ -33,7 +33,7 @@ from tests.dashboard.browser import Browser, browsing  # noqa: E402
 from tests.dashboard.making import BASE, Attempt, Script, make, many  # noqa: E402
 
 Row = dict[str, Any]
-LONG, OVERLAID, MILLION = 100_000, 5, 10**6
+OVERLAID = 5
 DRAWN = (
     "(() => {{ const chart = document.querySelector('[data-metric=\"train/loss\"]');"
     " return Number(chart?.dataset.series) === {} && chart.dataset.ready === 'yes'; }})()"
@@ -44,14 +44,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--lines", type=int, default=10**6, help="of the run that is read")
+    parser.add_argument("--points", type=int, default=10**5, help="of each run in the chart")
     parser.add_argument("--folder", type=Path, help="where to write (a temporary folder)")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=asked.folder) as name:
-        rows = reading(Path(name) / "million")
+        rows = reading(Path(name) / "read", asked.lines)
         with browsing() as browser:
             rows += listing(browser, Path(name) / "many", asked.runs, asked.rows)
-            rows += charting(browser, Path(name) / "long")
+            rows += charting(browser, Path(name) / "long", asked.points)
     print(f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()}")
     for each in rows:
         bound = f"(must be {each['bound']})" if "bound" in each else ""
@@ -60,8 +62,8 @@ def main() -> None:
         asked.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def reading(folder: Path) -> list[Row]:
-    attempts = [Attempt(first=1, last=MILLION)]
+def reading(folder: Path, lines: int) -> list[Row]:
+    attempts = [Attempt(first=1, last=lines)]
     run = make(open_storage(folder), Script(number=1, attempts=attempts, checkpoint_every=10**9))
     times = []
     for _ in range(3):
@@ -74,7 +76,7 @@ def reading(folder: Path) -> list[Row]:
     again = time.perf_counter() - begin
     figures = len(columns.values)
     return [
-        row(f"a million lines of {figures} figures as columns", statistics.median(times), 2.0),
+        row(f"{lines:,} lines of {figures} figures as columns", statistics.median(times), 2.0),
         row("the same when nothing is new", again),
     ]
 
@@ -99,9 +101,9 @@ def listing(browser: Browser, folder: Path, runs: int, lines: int) -> list[Row]:
     ]
 
 
-def charting(browser: Browser, folder: Path) -> list[Row]:
+def charting(browser: Browser, folder: Path, points: int) -> list[Row]:
     storage = open_storage(folder)
-    attempts = [Attempt(first=1, last=LONG)]
+    attempts = [Attempt(first=1, last=points)]
     ids = [
         make(
             storage,
@@ -115,7 +117,7 @@ def charting(browser: Browser, folder: Path) -> list[Row]:
         warm = statistics.median(took(browser, place, DRAWN.format(OVERLAID)) for _ in range(5))
         smooth = took(browser, f"{place}&smooth=0.95", DRAWN.format(OVERLAID))
         memory = server.memory_info().rss / 2**20
-    name = f"a chart of {OVERLAID} runs of {LONG:,} points"
+    name = f"a chart of {OVERLAID} runs of {points:,} points"
     return [
         row(f"{name}, first time", cold),
         row(f"{name}, again", warm, 1.0),

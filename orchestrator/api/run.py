@@ -24,8 +24,12 @@ from orchestrator.errors import (
     RequestError,
     SettingsError,
 )
+from orchestrator.planning.audit import RunAudit, audit_run, nobody
+from orchestrator.planning.audit import Tell as TellAudit
 from orchestrator.runs import layout
 from orchestrator.runs.archive import Archive
+from orchestrator.runs.checkpoints import Checkpoint, Checkpoints
+from orchestrator.runs.checkpoints.verify import Tell, silent
 from orchestrator.runs.code import read_tree
 from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.ledger import Event
@@ -59,6 +63,14 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         return read_metrics(self.folder.storage)
+
+    def checkpoints(self, *, verify: bool = False, tell: Tell = silent) -> list[Checkpoint]:
+        """Oldest first. `verify` reads every byte of them."""
+        return Checkpoints(self.folder.storage).all(verify=verify, tell=tell)
+
+    def audit(self, tell: TellAudit = nobody) -> RunAudit:
+        """The proof of what it trained on; reads its records and every byte of its corpus."""
+        return audit_run(self.folder, tell)
 
     def status(self) -> Status:
         """From the folder, and where that leaves it open, from the cluster if it answers.
@@ -180,7 +192,7 @@ class Run:
     def drive_here(
         self, attempt: int, *, say: Say = print, stop: StopSignal | None = None
     ) -> Outcome:
-        """Be the driver of one attempt, in this process, on the run's own copy of the code."""
+        """Be the driver from that attempt on, in this process, with the run's own code."""
         begin = partial(self._record_submission, attempt, place=Place.HERE.value)
         task = Drive(
             run=self.folder,

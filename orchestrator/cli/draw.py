@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from orchestrator.cli.screen import console, table
 from orchestrator.runs.plan import Plan, Resources
 from orchestrator.settings.kinds import differences
-from orchestrator.settings.units import format_bytes
+from orchestrator.settings.units import format_bytes, format_duration
+
+_MOST_ROWS = 12  # of a table; --json has all
 
 
 def draw_plan(plan: Plan) -> None:
@@ -17,8 +22,12 @@ def draw_plan(plan: Plan) -> None:
         rows.add_row(key, str(value), str(default))
     console.print(rows if changed else "every setting is at its default")
     facts = table("", "")
+    tables = {}
     for key, value in plan.derived.items():
-        facts.add_row(key, str(value))
+        if _is_table(value):
+            tables[key] = value
+        else:
+            facts.add_row(*_said(key, value))
     if plan.resources is not None:
         facts.add_row("asked", _amounts(plan.resources.asked))
         facts.add_row("there", _there(plan.resources))
@@ -31,8 +40,52 @@ def draw_plan(plan: Plan) -> None:
     if plan.parent:
         facts.add_row("parent", str(plan.parent["run"]))
     console.print(facts)
+    for key, rows_of_it in tables.items():
+        if len(rows_of_it) > 1:
+            console.print()
+            _draw_table(key, rows_of_it)
     for warning in plan.warnings:
         console.print(f"[yellow]warning:[/] {warning}")
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _draw_table(key: str, given: list[dict[str, Any]]) -> None:
+    """The row that is chosen, where one is, begins with an arrow."""
+    names = [name for name in given[0] if name != "is_chosen"]
+    names = [name for name in names if any(row[name] not in (None, "") for row in given)]
+    rows = table("", *(_said(name, None)[0] for name in names), title=key.replace("_", " "))
+    for row in given[:_MOST_ROWS]:
+        is_chosen = bool(row.get("is_chosen"))
+        cells = [_said(name, row[name])[1] for name in names]
+        rows.add_row("▶" if is_chosen else "", *cells, style="bold" if is_chosen else None)
+    console.print(rows)
+    if len(given) > _MOST_ROWS:
+        console.print(f"  … and {len(given) - _MOST_ROWS} more; --json has all.")
+
+
+def _said(key: str, value: Any) -> tuple[str, str]:
+    """A name and a value for people: the unit at the end of a name goes to the number."""
+    if key.endswith("_per_s"):
+        key = key.removesuffix("_per_s") + "_a_second"
+    name = key.replace("_", " ")
+    for ending, said in _UNITS.items():
+        if key.endswith(ending) and not isinstance(value, str):
+            return key.removesuffix(ending).replace("_", " "), "" if value is None else said(value)
+    if value is None:
+        return name, ""
+    if isinstance(value, bool | str):
+        return name, str(value)
+    return name, f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+_UNITS: dict[str, Callable[[float], str]] = {
+    "_bytes": format_bytes,
+    "_share": "{:.0%}".format,
+    "_s": format_duration,
+}
 
 
 def _git(plan: Plan) -> str:

@@ -8,19 +8,17 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.screen import EXIT_CODES
 from orchestrator.cluster.driver import Drive
-from orchestrator.cluster.driver import drive as drive_attempt
+from orchestrator.cluster.driver import drive as drive_run
 from orchestrator.cluster.place import Place
 from orchestrator.runs.find import open_run
-from orchestrator.runs.state import State
 
 app = typer.Typer()
 
 
 @app.command(hidden=True)
 def drive(uri: str, attempt: Annotated[int, typer.Option("--attempt")]) -> int:
-    """Drive one attempt of the run at URI on the cluster whose job this is."""
+    """Drive the run at URI, from that attempt on, on the cluster whose job this is."""
     task = Drive(
         run=open_run(uri),
         attempt=attempt,
@@ -28,7 +26,7 @@ def drive(uri: str, attempt: Annotated[int, typer.Option("--attempt")]) -> int:
         code_dir=Path.cwd(),
         echo=functools.partial(print, flush=True),
     )
-    return EXIT_CODES[State(drive_attempt(task).state)]
+    return drive_run(task).exit_code
 
 
 @app.callback()

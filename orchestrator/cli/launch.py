@@ -12,7 +12,7 @@ from orchestrator.api import Orchestrator, Run
 from orchestrator.cli.draw import draw_plan
 from orchestrator.cli.given import Job, Json, Overrides, RunName, Storage, find
 from orchestrator.cli.live import Live
-from orchestrator.cli.screen import EXIT_CODES, console, footer, show_json
+from orchestrator.cli.screen import console, footer, show_json
 from orchestrator.cluster.place import Place
 from orchestrator.errors import SettingsError
 from orchestrator.runs.plan import Plan
@@ -169,7 +169,7 @@ def _told(ended: Run, *, as_json: bool = False) -> int:
         show_json(
             "run", run=ended.id, uri=ended.folder.uri, state=status.state, reason=status.reason
         )
-        return EXIT_CODES.get(status.state, 1)
+        return status.exit_code
     console.print(f"\n[bold]{ended.id}[/] {status.state}. Folder: {ended.folder.uri}")
     if status.reason:
         console.print(status.reason, markup=False)
@@ -178,4 +178,4 @@ def _told(ended: Run, *, as_json: bool = False) -> int:
         footer(status.hint.replace(ended.id, part), f"orchestrator logs {part}")
     else:
         footer(f"orchestrator status {part}", f"orchestrator metrics {part}", "orchestrator list")
-    return EXIT_CODES.get(status.state, 1)
+    return status.exit_code

@@ -11,7 +11,6 @@ import typer
 from orchestrator.api import Orchestrator, Run
 from orchestrator.cli.given import Json, RunName, Storage, find
 from orchestrator.cli.screen import (
-    EXIT_CODES,
     ago,
     clock,
     coloured,
@@ -69,9 +68,21 @@ def list_runs(
 
 
 @app.command()
-def status(run: RunName, storage: Storage = None, as_json: Json = False) -> int:
+def status(
+    run: RunName,
+    storage: Storage = None,
+    as_json: Json = False,
+    is_watched: Annotated[
+        bool, typer.Option("--watch", help="Draw loss and throughput until it is over.")
+    ] = False,
+) -> int:
     """What one run is doing, or how it ended and what would help."""
     found = find(run, storage)
+    if is_watched:
+        from orchestrator.cli.watch import watch
+
+        ended = watch(found)
+        return ended.exit_code if ended.state.is_over else 0
     now = found.status()
     progress = read_progress(found.folder.storage)
     if as_json:
@@ -115,7 +126,7 @@ def logs(
     print(
         f"{found.id} {ended.state}" + (f": {ended.reason}" if ended.reason else ""), file=sys.stderr
     )
-    return EXIT_CODES.get(ended.state, 1)
+    return ended.exit_code
 
 
 @app.command()

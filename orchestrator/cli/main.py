@@ -29,6 +29,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "logs": ("look", "A run's output; -f follows it to the end"),
     "events": ("look", "What happened to a run, in order"),
     "metrics": ("look", "A run's figures"),
+    "checkpoints": ("checkpoints", "A run's checkpoints; --verify reads every byte of them"),
+    "audit": ("audit", "Prove that a run trained on its whole stream, each pack once"),
     "diff": ("look", "What two runs differ in: settings, code, versions, results"),
     "stop": ("change", "Stop a run at its next safe point"),
     "tag": ("change", "Add or remove tags"),
@@ -37,6 +39,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "prune": ("change", "Choose old runs to delete; shows them first"),
     "corpus": ("corpus", "A prepared corpus: show, sample, verify"),
     "cluster": ("cluster", "A Ray on this machine: up, down, status"),
+    "dashboard": ("dashboard", "A page in the browser: runs, curves, logs, comparisons"),
+    "wandb": ("wandb", "A run in W&B: sync, status"),
     "doctor": ("doctor", "Check this environment and say what to mend"),
     "drive": ("drive", ""),
 }

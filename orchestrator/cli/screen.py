@@ -59,6 +59,3 @@ def took(status: Status) -> str:
     if status.started is None:
         return ""
     return format_duration(max(0.0, (status.ended or time.time()) - status.started))
-
-
-EXIT_CODES = {State.FINISHED: 0, State.FAILED: 1, State.STOPPED: 4}

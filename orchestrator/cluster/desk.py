@@ -5,6 +5,7 @@ Actors in processes of their own. They stay free of torch and Ray Train, whose i
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,27 +20,59 @@ class Stage:
     unit: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Seat:
+    """The process that a rank is."""
+
+    node_id: str
+    host: str
+    pid: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beat:
+    """The last that was heard of a rank."""
+
+    step: int
+    silent_s: float
+
+
 class Desk:
     """Where the driver's side and the ranks leave word for each other."""
 
     def __init__(self) -> None:
         self._stop_reason: str | None = None
         self._values: dict[int, Any] = {}
-        self._arrived: set[int] = set()
+        self._seats: dict[int, Seat] = {}
+        self._beats: dict[int, tuple[int, float]] = {}
         self._stage: Stage | None = None
 
-    def arrive(self, rank: int) -> None:
-        self._arrived.add(rank)
+    def arrive(self, rank: int, seat: Seat) -> None:
+        self._seats[rank] = seat
+
+    def seats(self) -> dict[int, Seat]:
+        return self._seats
+
+    def beat(self, rank: int, step: int) -> None:
+        self._beats[rank] = (step, time.monotonic())
+
+    def beats(self) -> dict[int, Beat]:
+        now = time.monotonic()
+        return {
+            rank: Beat(step=step, silent_s=now - at) for rank, (step, at) in self._beats.items()
+        }
 
     def show(self, stage: Stage) -> None:
         self._stage = stage
 
     def look(self) -> tuple[int, Stage | None]:
         """How many ranks are there, and how far they are."""
-        return len(self._arrived), self._stage
+        return len(self._seats), self._stage
 
-    def ask_stop(self, reason: str) -> None:
+    def ask_stop(self, reason: str) -> bool:
+        """Whether it was in time: no rank has come to its end yet."""
         self._stop_reason = reason
+        return not self._values
 
     def stop_reason(self) -> str | None:
         return self._stop_reason

@@ -1,41 +1,38 @@
-"""The driver: holds the run's lease, starts attempts as processes, writes down how they end.
+"""The driver: holds the run's lease, starts attempts as processes, writes down how they end, and
+tries again where that can help.
 
 It imports neither Ray nor torch, so a crash of either leaves somebody to tell the tale.
 """
 
 from __future__ import annotations
 
-import math
+import itertools
 import os
-import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from orchestrator.cluster.embedded import keep_ray_logs, ray_environment, unwanted
 from orchestrator.cluster.outcome import Outcome
-from orchestrator.cluster.output import pump
 from orchestrator.cluster.place import Place
-from orchestrator.cluster.scratch import scratch_folder
-from orchestrator.cluster.sessions import end, others_in_session
+from orchestrator.cluster.process import AttemptProcess
+from orchestrator.cluster.recovery import Decision, Try, decide, try_of
 from orchestrator.cluster.stop import StopSignal, stop_on_signals
 from orchestrator.errors import OrchestratorError
-from orchestrator.runs.code import unpack
 from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.hooks import tell
 from orchestrator.runs.insist import insist
 from orchestrator.runs.lease import RENEW_EVERY_S, Lease, LeaseLost
 from orchestrator.runs.ledger import Ledger, LedgerReader
-from orchestrator.settings.bundled import find_job_file
 from orchestrator.settings.job import Job
 from orchestrator.settings.secrets import mask
+from orchestrator.tracking.progress import read_progress
 
 _LOOK_EVERY_S = 1.0  # for a stop request in the folder
+_STEPS = "steps"  # the unit in which training shows its progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,170 +40,138 @@ class Drive:
     """What one `drive` needs to know."""
 
     run: RunFolder
-    attempt: int
+    attempt: int  # the first; further ones get the numbers after it
     place: Place
     code_dir: Path | None  # the submitted code, where it is unpacked already, as Ray Jobs does
-    echo: Callable[[str], None]  # gets every line of the attempt's output
+    echo: Callable[[str], None]  # gets every line of the attempts' output
     begin: Callable[[], object] = lambda: None  # called once the run is surely this driver's
 
 
 def drive(task: Drive, stop: StopSignal | None = None) -> Outcome:
-    """Run one attempt to its end. Refused (RequestError) while another driver has the run."""
+    """Run to the end, with as many attempts as that takes. Refused (RequestError) while another
+    driver has the run."""
     stop = stop or StopSignal()
     lease = Lease.acquire(task.run.storage)
     watch = _Watch(task.run, lease, stop, task.attempt)
     try:
         task.begin()
         with stop_on_signals(stop):
-            return _drive(task, stop, watch)
+            job = task.run.job()
+            watch.start()
+            return _Driving(task=task, job=job, stop=stop, watch=watch).to_the_end()
     finally:
         watch.end()
         if watch.lost is None:
             insist(lease.release)
 
 
-def _drive(task: Drive, stop: StopSignal, watch: _Watch) -> Outcome:
-    """The story of one attempt, by whoever holds the lease."""
-    ledger = Ledger(task.run.storage, attempt=task.attempt, writer="driver")
-    job = task.run.job()
-    ledger.record(
-        "attempt_started", place=task.place.value, host=socket.gethostname(), pid=os.getpid()
-    )
-    watch.start()
-    attempt = _Attempt(task=task, job=job, ledger=ledger, stop=stop, watch=watch)
-    outcome = attempt.run()
-    if watch.lost is not None:
-        raise watch.lost
-    if outcome.state == "stopped" and stop.reason not in outcome.reason:
-        outcome = replace(outcome, reason=stop.reason)  # the attempt saw only a signal
-    _tell_end(task, job, ledger, outcome)
-    ledger.close()
-    return outcome
-
-
 @dataclass(frozen=True, kw_only=True)
-class _Attempt:
-    """One attempt's process, from its start to its last word."""
+class _Driving:
+    """The story of a run, by whoever holds the lease."""
 
     task: Drive
     job: Job
-    ledger: Ledger
     stop: StopSignal
     watch: _Watch
+    tries: list[Try] = field(default_factory=list)
 
-    def run(self) -> Outcome:
-        with scratch_folder() as scratch:
-            process = _spawn(self.task, self.job, scratch)
-            was_ended = self._until_end(process)
-            outcome = _last_word(self.task)
-            if outcome is None:
-                outcome = self._without_a_word(process.returncode, was_ended)
-            if outcome.state == "failed":
-                keep_ray_logs(scratch, self.task.run, self.task.attempt)
+    def to_the_end(self) -> Outcome:
+        for number in itertools.count(self.task.attempt):
+            ledger = Ledger(self.task.run.storage, attempt=number, writer="driver")
+            began = time.time()
+            outcome = self._attempt(number, ledger)
+            decision = self._decision(number, outcome, began)
+            if decision is not None and decision.again:
+                self._wait(number, ledger, outcome, decision)
+                if not self.stop.is_asked:
+                    ledger.close()
+                    continue
+                outcome = Outcome.stopped(f"{self.stop.reason}; before its next attempt")
+            elif decision is not None:
+                outcome = _given_up(outcome, decision)
+            self._tell_end(ledger, outcome, decision)
+            ledger.close()
+            return outcome
+        raise AssertionError("attempts have no last number")
+
+    def _attempt(self, number: int, ledger: Ledger) -> Outcome:
+        task = self.task
+        ledger.record(
+            "attempt_started", place=task.place.value, host=socket.gethostname(), pid=os.getpid()
+        )
+        process = AttemptProcess(
+            run=task.run,
+            job=self.job,
+            number=number,
+            place=task.place,
+            code_dir=task.code_dir,
+            echo=task.echo,
+            ledger=ledger,
+            stop=self.stop,
+            is_lost=lambda: self.watch.lost is not None,
+        )
+        outcome = process.to_its_end()
+        if self.watch.lost is not None:
+            raise self.watch.lost
+        if outcome.state == "resized" and self.stop.is_asked:
+            return Outcome.stopped(self.stop.reason)
+        if outcome.state == "stopped" and self.stop.reason not in outcome.reason:
+            return replace(outcome, reason=self.stop.reason)  # the attempt saw only a signal
         return outcome
 
-    def _until_end(self, process: subprocess.Popen[bytes]) -> bool:
-        """Whether it had to be ended by us."""
-        task = self.task
-        reading = threading.Thread(
-            target=pump, args=(process.stdout, task.run, task.attempt, task.echo), name="pump"
-        )
-        reading.start()
-        try:
-            self._wait(process)
-        finally:
-            was_ended = _end_session(process)
-            reading.join(timeout=150)
-        return was_ended
+    def _decision(self, number: int, outcome: Outcome, began: float) -> Decision | None:
+        """None where there is nothing to decide."""
+        if outcome.state in ("finished", "stopped") or self.stop.is_asked:
+            return None
+        run = self.task.run
+        progress = insist(lambda: read_progress(run.storage))
+        is_own = progress is not None and progress.unit == _STEPS and progress.time >= began
+        reached = int(progress.done) if progress is not None and is_own else None
+        self.tries.append(try_of(insist(run.events), number, outcome.cause, reached))
+        return decide(self.tries, self.job.recovery)
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        """A stop is passed on; after its grace, or a second one, nobody waits any more."""
-        stop, deadline = self.stop, math.inf
-        while process.poll() is None and self.watch.lost is None:
-            if stop.is_asked and deadline == math.inf:
-                grace_s = self.job.cluster.stop_grace if stop.grace_s is None else stop.grace_s
-                self.ledger.record("stopping", reason=stop.reason, grace_s=grace_s)
-                self.task.echo(f"Stopping at the next safe point ({stop.reason}) …")
-                process.send_signal(signal.SIGTERM)
-                deadline = time.monotonic() + grace_s
-            if stop.is_now or time.monotonic() > deadline:
-                return
-            time.sleep(0.05)
+    def _wait(self, number: int, ledger: Ledger, outcome: Outcome, decision: Decision) -> None:
+        """Until the next attempt is due, or somebody asks for a stop."""
+        said = {
+            "cause": outcome.cause.value,
+            "reason": mask(f"{outcome.reason}\n{decision.reason}"),
+            "wait_s": decision.wait_s,
+            "next_attempt": number + 1,
+        }
+        insist(lambda: ledger.record("recovering", **said))
+        failed = "" if outcome.state == "resized" else " failed"
+        self.task.echo(f"Attempt {number}{failed}: {mask(outcome.reason)}\n{decision.reason}")
+        until = time.monotonic() + decision.wait_s
+        while (left := until - time.monotonic()) > 0 and not self.stop.wait(min(left, 0.2)):
+            if self.watch.lost is not None:
+                raise self.watch.lost
 
-    def _without_a_word(self, returncode: int, was_ended: bool) -> Outcome:
-        if returncode < 0:
-            self.ledger.record("attempt_killed", signal=signal.Signals(-returncode).name)
-        reason = self.stop.reason if self.stop.is_asked else None
-        return Outcome.of_exit(returncode, stop_reason=reason, was_ended=was_ended)
-
-
-def _spawn(task: Drive, job: Job, scratch: Path) -> subprocess.Popen[bytes]:
-    """A session of its own: Ctrl-C in the terminal reaches the driver only, which passes it on."""
-    code_dir = task.code_dir
-    if code_dir is None:
-        code_dir = scratch / "code"
-        code_dir.mkdir()
-        unpack(task.run.code(task.attempt), code_dir)
-    script = find_job_file(job.kind, code_dir)
-    command = [sys.executable, str(script), "--run", task.run.uri]
-    command += ["--attempt", str(task.attempt), "--place", task.place.value]
-    paths = [str(code_dir), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-        "PYTHONUNBUFFERED": "1",
-        **ray_environment(task.place, scratch),
-    }
-    for name in unwanted(task.place):
-        environment.pop(name, None)
-    return subprocess.Popen(
-        command,
-        cwd=code_dir,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    def _tell_end(self, ledger: Ledger, outcome: Outcome, decision: Decision | None) -> None:
+        run = self.task.run
+        said = {
+            "reason": mask(outcome.reason),
+            "blame": outcome.cause.blame,
+            "cause": outcome.cause.value,
+            "hint": outcome.hint.replace("RUN", run.id),
+            "is_spent": outcome.is_spent,
+        }
+        why_not = {} if decision is None or decision.again else {"decision": decision.reason}
+        insist(lambda: ledger.record(outcome.state, **said, **why_not))
+        ending = {"schema": "orchestrator.ending/1", "run": run.id, "state": outcome.state, **said}
+        for facts in tell(self.job.notify, ending | {"uri": run.uri, "job": self.job.kind}):
+            ledger.record("notified", **facts)
 
 
-def _end_session(process: subprocess.Popen[bytes]) -> bool:
-    """The attempt and all that it started: an embedded Ray's processes are in its session.
-
-    Whether the attempt itself was still there to be ended.
-    """
-    others = others_in_session(process.pid)
-    lives = process.poll() is None
-    if lives:
-        process.kill()
-    process.wait()
-    end(others, grace_s=1)  # Ray's own processes need a moment to see that their head is gone
-    assert process.stdin is not None
-    process.stdin.close()
-    return lives
-
-
-def _last_word(task: Drive) -> Outcome | None:
-    for event in reversed(insist(task.run.events)):
-        if event.kind == "attempt_ended" and event.attempt == task.attempt:
-            return Outcome.from_plain(event.fields)
-    return None
-
-
-def _tell_end(task: Drive, job: Job, ledger: Ledger, outcome: Outcome) -> None:
-    said = {
-        "reason": mask(outcome.reason),
-        "blame": outcome.cause.blame,
-        "cause": outcome.cause.value,
-        "hint": outcome.hint.replace("RUN", task.run.id),
-    }
-    insist(lambda: ledger.record(outcome.state, **said))
-    ending = {"schema": "orchestrator.ending/1", "run": task.run.id, "state": outcome.state, **said}
-    for facts in tell(job.notify, ending | {"uri": task.run.uri, "job": job.kind}):
-        ledger.record("notified", **facts)
+def _given_up(outcome: Outcome, decision: Decision) -> Outcome:
+    """What a run ends as when its last attempt ended so and no other follows."""
+    outcome = replace(outcome, state="failed", hint=outcome.hint or "orchestrator resume RUN")
+    if not decision.is_spent:
+        return outcome
+    return replace(outcome, reason=f"{outcome.reason}\n{decision.reason}", is_spent=True)
 
 
 class _Watch(threading.Thread):
-    """Renews the lease, and looks into the folder for a stop request, while an attempt runs."""
+    """Renews the lease, and looks into the folder for a stop request, while attempts run."""
 
     def __init__(self, run: RunFolder, lease: Lease, stop: StopSignal, attempt: int) -> None:
         super().__init__(name="lease", daemon=True)

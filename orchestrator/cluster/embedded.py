@@ -26,6 +26,7 @@ def ray_environment(place: Place, scratch: Path) -> dict[str, str]:
         "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers stay in the submitted code
         "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # it tells every printed line twice
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+        "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",  # for a dead rank it would wait 30 s
         # Ray's page on Train stays empty without it, but it needs a dashboard to ask.
         "RAY_TRAIN_ENABLE_STATE_TRACKING": "1" if place is Place.CLUSTER else "0",
     }

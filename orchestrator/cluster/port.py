@@ -42,6 +42,9 @@ class RankPort:
     ) -> None:
         self._worker.show(name, done, total, unit)
 
+    def beat(self, step: int) -> None:
+        self._worker.beat(step)
+
     def note(self, kind: str, **fields: Any) -> None:
         if self.rank:
             return

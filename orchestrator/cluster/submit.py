@@ -39,6 +39,7 @@ def submit_driver(http: RayHttp, run: RunFolder, attempt: int, stop_grace_s: flo
             "working_dir": f"gcs://{package}",
             "env_vars": {
                 "RAY_JOB_STOP_SIGNAL": "SIGTERM",
+                "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",  # read by Train's controller
                 "RAY_JOB_STOP_WAIT_TIME_S": str(int(stop_grace_s) + 15),
             },
         },

@@ -6,12 +6,13 @@ runs, each rank shows that it has what was planned; a rank that differs ends the
 
 from __future__ import annotations
 
+import math
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,26 @@ import ray
 import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.config import FailureConfig  # ray.train has two of that name
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.cluster.attempt import Attempt
-from orchestrator.cluster.desk import Desk, Stage
-from orchestrator.cluster.failures import check_satisfiable, told_once, worker_resources
+from orchestrator.cluster.desk import Desk, Seat, Stage
+from orchestrator.cluster.failures import Scene, is_start_timeout, told_once, worker_resources
+from orchestrator.cluster.outcome import Cause
 from orchestrator.cluster.place import Place
 from orchestrator.cluster.same import own_fingerprint, refuse_differences
 from orchestrator.cluster.scratch import scratch_folder
-from orchestrator.errors import RunStopped, StorageError
+from orchestrator.cluster.watch import GroupWatch
+from orchestrator.cluster.world import Room, refuse_unsatisfiable
+from orchestrator.errors import RunStopped
 from orchestrator.runs.find import open_run
 from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.plan import Fingerprint
 from orchestrator.settings.build import to_plain
 from orchestrator.settings.extensions import import_extensions
 from orchestrator.settings.job import Job
+
+_PLACED_WITHIN_S = 60.0  # there was room a moment before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +62,10 @@ class Worker:
         if self.rank == 0:
             self.desk.show.remote(Stage(name=name, done=done, total=total, unit=unit))
 
+    def beat(self, step: int) -> None:
+        """Every rank at every step: should one hang, its last step is known. Costs no waiting."""
+        self.desk.beat.remote(self.rank, step)
+
     def should_stop(self) -> bool:
         """The same answer on every rank: rank 0 asks, all hear. A collective."""
         from torch import distributed
@@ -74,11 +85,52 @@ class Worker:
         return values
 
 
-def run_workers(attempt: Attempt, function: Callable[[Worker], Any]) -> list[Any]:
-    """`function` on every rank; its values by rank. Raises one error for all ranks that failed."""
-    check_satisfiable(attempt.job)
+def run_workers(
+    attempt: Attempt, function: Callable[[Worker], Any], *, can_resize: bool = False
+) -> list[Any]:
+    """`function` on every rank; its values by rank. Raises one error for all ranks that failed.
+
+    The world is what fits, from min_workers to num_workers. With `can_resize`, a stop that the
+    ranks see may also mean that another group is to go on from where they end: raises Moved.
+    """
     cluster = attempt.job.cluster
-    desk: Any = ray.remote(num_cpus=0)(Desk).remote()  # an actor's handle: ask with .remote()
+    per_worker = worker_resources(attempt.job)
+    if not _had_room_once(attempt):
+        refuse_unsatisfiable(cluster, per_worker)
+    room = Room(
+        cluster=cluster,
+        per_worker=per_worker,
+        deadline=time.monotonic() + cluster.start_timeout,
+        stop_reason=lambda: attempt.stop.reason if attempt.stop.is_asked else None,
+    )
+    attempt.progress.show("waiting for room")
+    while True:
+        world = room.find()
+        try:
+            return _fit(attempt, function, world, can_resize=can_resize)
+        except _RoomTaken as err:
+            if time.monotonic() > room.deadline:
+                raise room.not_found() from err
+
+
+class _RoomTaken(Exception):
+    """Somebody else was faster."""
+
+
+def _had_room_once(attempt: Attempt) -> bool:
+    """Then what it asks for can be there, and will be again: nodes come back."""
+    least = attempt.job.cluster.least_workers
+    return any(
+        event.kind == "running" and int(event.fields.get("workers", 0)) >= least
+        for event in attempt.run.events()
+    )
+
+
+def _fit(
+    attempt: Attempt, function: Callable[[Worker], Any], world: int, *, can_resize: bool
+) -> list[Any]:
+    cluster = attempt.job.cluster
+    desk = _desk()
     config = {
         "uri": attempt.run.uri,
         "attempt": attempt.number,
@@ -87,76 +139,65 @@ def run_workers(attempt: Attempt, function: Callable[[Worker], Any]) -> list[Any
         # On a cluster Ray puts workers into the submitted code by itself.
         "code_dir": os.getcwd() if attempt.place is Place.HERE else None,
     }
-    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(cluster.start_timeout)
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(_PLACED_WITHIN_S)
+    os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(cluster.hang_timeout)
+    watch = GroupWatch(attempt, desk, worker_resources(attempt.job), world)
+    if can_resize:
+        watch.may_move()
     # Train insists on a folder of its own. Every rank tells us what it has through our storage, so
     # this one holds nothing worth keeping.
-    with (
-        scratch_folder() as scratch,
-        _Watched(attempt, desk),
-    ):
-        trainer = TorchTrainer(
-            _worker_main,
-            train_loop_config=config,
-            torch_config=TorchConfig(backend="nccl" if cluster.gpus_per_worker else "gloo"),
-            scaling_config=ray.train.ScalingConfig(
-                num_workers=cluster.num_workers,
-                use_gpu=cluster.gpus_per_worker > 0,
-                resources_per_worker=worker_resources(attempt.job),
-            ),
-            run_config=ray.train.RunConfig(
-                name=attempt.run.id,
-                storage_path=str(scratch),
-                # One attempt is one fit: whether to try again is the driver's to say.
-                failure_config=FailureConfig(
-                    max_failures=0, controller_failure_limit=0, max_preemption_failures=0
-                ),
-            ),
-        )
+    with scratch_folder() as scratch, watch:
         try:
-            trainer.fit()
+            _trainer(attempt, config, world, scratch).fit()
         except ray.train.TrainingFailedError as err:
-            raise told_once(err, attempt.job) from err
+            if is_start_timeout(err):
+                raise _RoomTaken from err
+            scene = Scene(
+                world=world,
+                hang_timeout_s=cluster.hang_timeout,
+                beats=watch.beats(),
+                lost_nodes=watch.lost_nodes(),
+                is_preempted=watch.moved is not None and watch.moved.cause is Cause.PREEMPTION,
+            )
+            raise told_once(err, scene) from err
     if attempt.stop.is_asked:
         raise RunStopped(attempt.stop.reason)
+    if watch.moved is not None:
+        raise watch.moved
     by_rank: dict[int, Any] = ray.get(desk.values.remote())
-    return [by_rank[rank] for rank in range(cluster.num_workers)]
+    return [by_rank[rank] for rank in range(world)]
 
 
-class _Watched:
-    """Passes a stop on to the ranks, and their progress to the run's folder."""
+def _desk() -> Any:
+    """An actor's handle: ask with .remote(). On our own node, so that none of theirs takes it along
+    when it goes."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0)(Desk).options(scheduling_strategy=here).remote()
 
-    def __init__(self, attempt: Attempt, desk: Any) -> None:
-        self._attempt = attempt
-        self._desk = desk
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True, name="group-watch")
 
-    def __enter__(self) -> None:
-        self._attempt.progress.show("starting workers")
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join(timeout=10)
-
-    def _watch(self) -> None:
-        passed_on, running = False, False
-        world = self._attempt.job.cluster.num_workers
-        while not self._over.wait(0.2):
-            try:
-                if self._attempt.stop.is_asked and not passed_on:
-                    ray.get(self._desk.ask_stop.remote(self._attempt.stop.reason))
-                    passed_on = True
-                arrived, stage = ray.get(self._desk.look.remote())
-                if not running and arrived == world:
-                    running = True
-                    self._attempt.ledger.record("running", workers=world)
-                if stage is not None:
-                    self._attempt.progress.show(stage.name, stage.done, stage.total, stage.unit)
-            except StorageError:
-                continue  # the storage may be back in a moment; stops must still get through
-            except ray.exceptions.RayError:
-                return  # Ray itself is going away; the attempt's end says why
+def _trainer(attempt: Attempt, config: dict[str, Any], world: int, scratch: Path) -> TorchTrainer:
+    cluster = attempt.job.cluster
+    return TorchTrainer(
+        _worker_main,
+        train_loop_config=config,
+        torch_config=TorchConfig(
+            backend="nccl" if cluster.gpus_per_worker else "gloo",
+            timeout_s=math.ceil(cluster.hang_timeout),
+        ),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=world,
+            use_gpu=cluster.gpus_per_worker > 0,
+            resources_per_worker=worker_resources(attempt.job),
+        ),
+        run_config=ray.train.RunConfig(
+            name=attempt.run.id,
+            storage_path=str(scratch),
+            # One attempt is one fit: whether to try again is the driver's to say.
+            failure_config=FailureConfig(
+                max_failures=0, controller_failure_limit=0, max_preemption_failures=0
+            ),
+        ),
+    )
 
 
 def _worker_main(config: Mapping[str, Any]) -> None:
@@ -178,9 +219,13 @@ def _worker_main(config: Mapping[str, Any]) -> None:
         run=run,
         job=job,
         desk=config["desk"],
-        control=distributed.new_group(backend="gloo"),
+        control=distributed.new_group(
+            backend="gloo", timeout=timedelta(seconds=job.cluster.hang_timeout)
+        ),
     )
-    ray.get(worker.desk.arrive.remote(rank))
+    node_id = ray.get_runtime_context().get_node_id()
+    seat = Seat(node_id=node_id, host=worker.node, pid=os.getpid())
+    ray.get(worker.desk.arrive.remote(rank, seat))
     check_same(worker)
     value = config["function"](worker)
     ray.get(worker.desk.put.remote(rank, value))

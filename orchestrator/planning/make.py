@@ -10,6 +10,8 @@ from typing import Any
 from orchestrator.cluster.http import RayHttp
 from orchestrator.errors import StorageError
 from orchestrator.planning.corpus import corpus_findings, derive_corpus, text_inside
+from orchestrator.planning.encoder import Frozen, freeze_encoder
+from orchestrator.planning.pretrain import Outlook, Surroundings, look_ahead
 from orchestrator.planning.resources import (
     ask_cluster,
     resource_findings,
@@ -25,6 +27,7 @@ from orchestrator.settings.finding import Finding
 from orchestrator.settings.job import Job
 from orchestrator.settings.load import change, load
 from orchestrator.settings.prepare import PrepareJob
+from orchestrator.settings.pretrain import PretrainJob
 
 FindCluster = Callable[[Job], RayHttp | None]
 
@@ -43,12 +46,7 @@ class Request:
 
 
 def make_plan(request: Request) -> Plan:
-    if request.start_from is None:
-        job, findings = load(request.kind, request.overrides, working_dir=request.working_dir)
-    else:
-        job, findings = change(
-            request.start_from, request.overrides, working_dir=request.working_dir
-        )
+    job, findings = _load(request)
     plan = Plan(
         kind=request.kind,
         job=job,
@@ -67,19 +65,47 @@ def make_plan(request: Request) -> Plan:
     findings += [*code_found, *resource_findings(job, resources)]
     findings += far_storage_findings(storage, resources)
     findings += source_findings(job, code)
-    derived = derive(job)
-    if isinstance(job, PrepareJob):
-        wrong = list(corpus_findings(job.corpus, resources))
-        findings += wrong
-        derived |= {} if wrong else derive_corpus(job.corpus, request.storage)
+    frozen = Frozen(job=job)
+    if storage is not None:
+        frozen = freeze_encoder(job, storage, resources, request.overrides)
+    outlook = _look_ahead(frozen, request, storage, resources)
     return replace(
         plan,
-        findings=tuple(findings),
+        job=frozen.job,
+        parent=plan.parent or frozen.parent,
+        findings=(*findings, *outlook.findings, *frozen.findings),
         code=code,
         resources=resources,
-        derived=derived,
-        warnings=tuple(resource_warnings(resources)),
+        derived=derive(job) | outlook.derived,
+        lineage=plan.lineage | outlook.lineage | frozen.lineage,
+        warnings=(*resource_warnings(job, resources), *outlook.warnings),
     )
+
+
+def _load(request: Request) -> tuple[Job | None, list[Finding]]:
+    if request.start_from is None:
+        return load(request.kind, request.overrides, working_dir=request.working_dir)
+    return change(request.start_from, request.overrides, working_dir=request.working_dir)
+
+
+def _look_ahead(
+    frozen: Frozen, request: Request, storage: Storage | None, resources: Resources
+) -> Outlook:
+    """What only jobs of this kind have to be asked."""
+    job = frozen.job
+    if isinstance(job, PrepareJob):
+        wrong = list(corpus_findings(job.corpus, resources))
+        derived = {} if wrong else derive_corpus(job.corpus, request.storage)
+        return Outlook(findings=wrong, derived=derived)
+    if isinstance(job, PretrainJob) and storage is not None:
+        around = Surroundings(
+            storage=storage,
+            resources=resources,
+            overrides=request.overrides,
+            origin=frozen.origin,
+        )
+        return look_ahead(job, around)
+    return Outlook()
 
 
 def derive(job: Job) -> dict[str, Any]:
@@ -98,7 +124,9 @@ def _code(job: Job, working_dir: Path, storage: Storage | None) -> tuple[CodeTre
     """Runs and text that are kept inside of the working directory do not travel with the code."""
     inside = [storage.path()] if isinstance(storage, LocalStorage) else []
     settings = job.code
-    if isinstance(job, PrepareJob):
+    if isinstance(job, PrepareJob | PretrainJob):
+        if job.corpus.path is not None and "://" not in job.corpus.path:
+            inside.append(Path(job.corpus.path))
         text = text_inside(job.corpus, working_dir)
         settings = replace(settings, exclude=(*settings.exclude, *text))
     return read_tree(working_dir, settings, leave_out=inside)

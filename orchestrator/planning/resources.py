@@ -53,36 +53,56 @@ def this_machine(job: Job) -> Resources:
 
 
 def resource_findings(job: Job, resources: Resources) -> Iterator[Finding]:
-    """More than there is, and no autoscaler that could bring it: Ray would wait for ever."""
+    """Less than the least workers need, and no autoscaler that could bring it: Ray would wait for
+    ever."""
     if resources.can_grow or resources.has is None:
         return
-    where = "this machine" if resources.place == "here" else f"the cluster at {resources.place}"
+    cluster = job.cluster
+    least = cluster.least_workers
+    key = "num_workers" if least == cluster.num_workers else "min_workers"
     for name, amount in resources.asked.items():
-        has = resources.has.get(name, 0.0)
-        if amount <= has:
+        has, each = resources.has.get(name, 0.0), amount / cluster.num_workers
+        if each * least <= has:
             continue
-        each = amount / job.cluster.num_workers
         fits = int(has // each)
         if fits >= 1:
-            try_ = f"cluster.num_workers={fits}."
+            try_ = f"cluster.{key}={fits}."
         else:
             try_ = f"cluster.{_KEY[name]}={has:g}." if has else "a cluster that has some."
         yield Finding(
-            key="cluster.num_workers",
-            found=f"={job.cluster.num_workers}",
-            rule=f"with cluster.{_KEY[name]}={each:g} needs {_said(name, amount)}; "
-            f"{where} has {_said(name, has)} and cannot grow.",
+            key=f"cluster.{key}",
+            found=f"={least}",
+            rule=f"with cluster.{_KEY[name]}={each:g} needs {_said(name, each * least)}; "
+            f"{_where(resources)} has {_said(name, has)} and cannot grow.",
             try_=try_,
         )
 
 
-def resource_warnings(resources: Resources) -> Iterator[str]:
+def resource_warnings(job: Job, resources: Resources) -> Iterator[str]:
     ours = metadata.version("ray")
     if resources.ray_version not in (None, ours):
         yield (
             f"The cluster runs Ray {resources.ray_version}, this environment has {ours}: "
             "every worker will refuse to start until they are the same."
         )
+    fits = _fitting(job, resources)
+    if fits is not None and job.cluster.least_workers <= fits < job.cluster.num_workers:
+        yield (
+            f"cluster.num_workers={job.cluster.num_workers}: {_where(resources)} has room for "
+            f"{fits}. With cluster.min_workers={job.cluster.least_workers} it starts with those."
+        )
+
+
+def _fitting(job: Job, resources: Resources) -> int | None:
+    """Workers for which there would be room, were nothing else there."""
+    if resources.can_grow or resources.has is None or not resources.asked:
+        return None
+    shares = {name: amount / job.cluster.num_workers for name, amount in resources.asked.items()}
+    return min(int(resources.has.get(name, 0.0) // each) for name, each in shares.items())
+
+
+def _where(resources: Resources) -> str:
+    return "this machine" if resources.place == "here" else f"the cluster at {resources.place}"
 
 
 def _said(name: str, amount: float) -> str:

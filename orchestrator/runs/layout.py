@@ -17,6 +17,9 @@ CHECKPOINTS = "checkpoints"
 COMMIT = "COMMIT"
 UNIVERSAL = "universal"
 QUARANTINE = f"{CHECKPOINTS}/quarantined"
+EXPORT = "export"  # a Hugging Face directory: what an `export` run makes
+START = "start"  # another, of the run's starting weights, where those are another run's checkpoint
+EXPORTED = "orchestrator.json"  # in both, written last: where the weights are from
 
 _CHECKPOINT = re.compile(r"step-(\d{6,})")
 _QUARANTINED = re.compile(r"step-(\d{6,})-\d+")

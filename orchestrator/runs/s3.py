@@ -28,6 +28,8 @@ def connect(query: str) -> Any:
         request_timeout=_REQUEST_S,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_TRIES),
         allow_bucket_creation=creation,
+        # In the background it would keep copies of all that the network has not taken yet.
+        background_writes=False,
         allow_delayed_open=True,  # a small file is one request then, instead of three
         **options,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from orchestrator.errors import BudgetSpent, RunFailed, RunStopped
 from orchestrator.runs.lease import Holder
 from orchestrator.runs.ledger import Event
 
@@ -24,6 +25,13 @@ class State(StrEnum):
     @property
     def is_over(self) -> bool:
         return self in (State.STOPPED, State.FINISHED, State.FAILED)
+
+
+def exit_code_of(state: State, *, is_spent: bool) -> int:
+    """What a command ends with that saw a run end so."""
+    if is_spent:
+        return BudgetSpent.exit_code
+    return {State.FINISHED: 0, State.STOPPED: RunStopped.exit_code}.get(state, RunFailed.exit_code)
 
 
 # What an event says about the state; events that are not here leave it as it is.
@@ -56,6 +64,11 @@ class Status:
     tags: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     is_lost: bool = False  # failed without a word: judged from the lease alone
+    is_spent: bool = False  # failed as often as recovery allows
+
+    @property
+    def exit_code(self) -> int:
+        return exit_code_of(self.state, is_spent=self.is_spent)
 
 
 def derive(events: Sequence[Event], holder: Holder | None, *, now: float | None = None) -> Status:
@@ -127,11 +140,19 @@ def _apply(status: Status, event: Event) -> Status:
             reason=said.get("reason", ""),
             blame=said.get("blame", ""),
             hint=said.get("hint", ""),
+            is_spent=bool(said.get("is_spent")),
         )
+    if state is State.RECOVERING:
+        status = replace(status, reason=said.get("reason", ""))
+    elif status.state is State.RECOVERING and not state.is_over:
+        status = replace(status, reason="")  # it was that of the wait
     return replace(status, state=state)
 
 
-_AFRESH: dict[str, Any] = {"reason": "", "blame": "", "hint": "", "started": None, "ended": None}
+_AFRESH: dict[str, Any] = {
+    **{"reason": "", "blame": "", "hint": "", "is_spent": False},
+    **{"started": None, "ended": None},
+}
 # Within an attempt a state only goes forward: its events come from machines with different clocks,
 # and one that arrives late must not bring an ended run back to life.
 _HOW_FAR = {

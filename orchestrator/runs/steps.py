@@ -14,6 +14,7 @@ from orchestrator.runs.segments import SegmentName, StreamWriter
 from orchestrator.runs.storage import Storage
 
 _AT_ONCE = 2**24
+_TAIL_BYTES = 2**14  # some dozens of lines
 
 
 class StepWriter:
@@ -29,6 +30,19 @@ class StepWriter:
 
     def close(self) -> None:
         self._stream.close()
+
+
+def last_step(run: Storage) -> int:
+    """Of the newest attempt that made any; 0 where none did. Reads the end of one file."""
+    named = [(SegmentName.parse(entry.name), entry) for entry in run.list(layout.STEPS)]
+    known = sorted(((name, entry) for name, entry in named if name), key=lambda pair: pair[0])
+    for _, entry in reversed(known):
+        start = max(0, entry.size_bytes - _TAIL_BYTES)
+        *lines, _ = run.read(f"{layout.STEPS}/{entry.name}", start=start).split(b"\n")
+        steps = [plain["step"] for plain in map(_parsed, lines) if type(plain.get("step")) is int]
+        if steps:
+            return int(steps[-1])
+    return 0
 
 
 def read_steps(run: Storage) -> Iterator[dict[str, Any]]:

@@ -33,8 +33,24 @@ class Cluster:
         default=None,
         bounds=Bounds(above=0),
     )
+    dollars_per_worker_hour: float | None = setting(
+        "What a worker costs in an hour, for `plan`; null: not known",
+        default=None,
+        bounds=Bounds(at_least=0),
+    )
     start_timeout: Seconds = setting(
         "How long to wait for the workers to be placed", default=600.0, bounds=Bounds(above=0)
+    )
+    settle: Seconds = setting(
+        "With fewer than num_workers: how long to wait for more at the start, and how long more "
+        "must fit before a run grows",
+        default=30.0,
+        bounds=Bounds(at_least=0),
+    )
+    hang_timeout: Seconds = setting(
+        "How long a worker waits for another before the attempt counts as hung",
+        default=600.0,
+        bounds=Bounds(at_least=1),
     )
     stop_grace: Seconds = setting(
         "How long a stop waits for a safe point before it kills",

@@ -9,6 +9,7 @@ from orchestrator.settings.cluster import Cluster
 from orchestrator.settings.code import Code
 from orchestrator.settings.field import Bounds, setting
 from orchestrator.settings.notify import Notify
+from orchestrator.settings.recovery import Recovery
 
 NAME = Bounds(
     pattern=r"[a-z0-9][a-z0-9-]{0,39}",
@@ -33,6 +34,7 @@ class Job:
     tags: tuple[str, ...] = setting("Words to find the run by", default=(), bounds=TAG)
     note: str = setting("A sentence for whoever reads the list of runs", default="")
     cluster: Cluster = setting("Where it runs and what it asks for", factory=Cluster)
+    recovery: Recovery = setting("How often it is tried again by itself", factory=Recovery)
     notify: Notify = setting("Who is told when it ends", factory=Notify)
     code: Code = setting("Which files travel with it", factory=Code)
     extensions: tuple[str, ...] = setting(

@@ -11,13 +11,16 @@ import yaml
 
 from orchestrator.errors import RequestError, SettingsError
 from orchestrator.settings.build import build, defaults_of, flatten, to_plain
+from orchestrator.settings.export import ExportJob
 from orchestrator.settings.finding import did_you_mean
 from orchestrator.settings.job import Job
 from orchestrator.settings.prepare import PrepareJob
 from orchestrator.settings.pretrain import PretrainJob
 from orchestrator.settings.probe import ProbeJob
 
-KINDS: dict[str, type[Job]] = {cls.kind: cls for cls in (PrepareJob, PretrainJob, ProbeJob)}
+KINDS: dict[str, type[Job]] = {
+    cls.kind: cls for cls in (PrepareJob, PretrainJob, ExportJob, ProbeJob)
+}
 SCHEMA = "orchestrator.job/1"
 
 

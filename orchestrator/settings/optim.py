@@ -15,11 +15,6 @@ class Optimizer(StrEnum):
     LAMB = "lamb"
     STABLE_ADAMW = "stable_adamw"
 
-    @property
-    def has_tensor_norms(self) -> bool:
-        """Whether an update is scaled by norms of whole tensors."""
-        return self is not Optimizer.ADAMW
-
 
 class OnNan(StrEnum):
     STOP = "stop"

@@ -21,6 +21,10 @@ from orchestrator.training.standing import Standing
 
 SCHEMA = "orchestrator.export/1"
 CARD = "README.md"
+# Of the settings: what says nothing of the weights and may be nobody else's business.
+_PRIVATE = ("cluster", "recovery", "notify", "code", "tracking")
+# What people are told; paths of the text's files are for orchestrator.json alone.
+_TOLD = ("seed", "model", "objective", "batch", "optim", "schedule", "zero", "precision", "budget")
 _HEAD = """\
 ---
 # license: name one before you share this
@@ -32,8 +36,7 @@ tags: [{family}, orchestrator]
 
 # {name}
 
-A {family} encoder of {parameters:,} parameters with {words:,} words, pretrained on the corpus
-`{corpus}`.
+A `{kind}` of {parameters:,} parameters and {words:,} words, pretrained on the corpus `{corpus}`.
 
 ```python
 from transformers import pipeline
@@ -50,7 +53,7 @@ fill(f"The capital lies on the {{fill.tokenizer.mask_token}}.")
 _TAIL = """
 ## Settings
 
-Those that are not the defaults; all are in `orchestrator.json`.
+Those of training that are not the defaults; all are in `orchestrator.json`.
 
 ```yaml
 {settings}
@@ -93,6 +96,7 @@ def lineage_of(made: Made) -> dict[str, Any]:
             "packs": standing.cursor.packs_total,
             "epoch": standing.cursor.epoch,
             "validation_loss": commit.validation_loss,
+            "workers": commit.world,
         },
         "corpus": {
             "name": job.corpus.name,
@@ -107,8 +111,12 @@ def lineage_of(made: Made) -> dict[str, Any]:
             "vocab_size": made.encoder.vocab_size,
             "dtype": "float32",
         },
-        "changed": {key: value for key, (_, value) in differences(job).items()},
-        "settings": flatten(to_plain(job)),
+        "changed": [key for key in differences(job) if _noun(key) in _TOLD],
+        "settings": {
+            key: value
+            for key, value in flatten(to_plain(job)).items()
+            if _noun(key) not in _PRIVATE
+        },
     }
 
 
@@ -117,13 +125,14 @@ def card_of(lineage: Mapping[str, Any]) -> str:
     head = _HEAD.format(
         language=corpus["language"],
         family=model["family"],
+        kind=model["class"],
         name=run["name"] or run["id"],
         parameters=model["parameters"],
         words=model["vocab_size"],
         corpus=corpus["name"],
     )
     rows = "".join(f"| {name} | {value} |\n" for name, value in _rows(lineage).items())
-    settings = "\n".join(f"{key}: {_said(value)}" for key, value in lineage["changed"].items())
+    settings = "\n".join(f"{key}: {_said(lineage['settings'][key])}" for key in lineage["changed"])
     return head + rows + _TAIL.format(settings=settings or "# none")
 
 
@@ -142,6 +151,10 @@ def _rows(lineage: Mapping[str, Any]) -> dict[str, str]:
     if lineage["encoder"]:
         rows["started from"] = f"`{lineage['encoder'].get('run') or lineage['encoder']['uri']}`"
     return rows
+
+
+def _noun(key: str) -> str:
+    return key.partition(".")[0]
 
 
 def _commit(git: Mapping[str, Any] | None) -> str:

@@ -162,6 +162,7 @@ class _Training:
         values = means | {"train/lr": rate, "train/grad_norm": stepped.grad_norm}
         values |= figures | {"train/memory_bytes": memory_bytes(port.device)}
         self._records.step(record, self._standing, values)
+        port.beat(self._standing.step)
 
     def _refuse_nan(self, stepped: Stepped, cursor: Cursor) -> None:
         step, begin = self._standing.step + 1, self._standing.cursor

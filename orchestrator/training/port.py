@@ -34,5 +34,8 @@ class WorkerPort(Protocol):
     ) -> None:
         """Progress, for whoever watches; rank 0's counts."""
 
+    def beat(self, step: int) -> None:
+        """Of every rank after every step: should one hang, its last step is known."""
+
     def note(self, kind: str, **fields: Any) -> None:
         """An event in the ledger; rank 0's counts."""

@@ -50,12 +50,35 @@ class ZeroEngine:
         device = torch.device("cpu") if is_offloaded else division.device
         optimizer = build_optimizer(module, division.optim, device=device)
         count = sum(parameter.numel() for parameter in module.parameters())
+        is_low = division.precision is not Precision.FP32
+        exact = {name: each.detach().clone() for name, each in module.named_parameters() if is_low}
         self._engine, *_ = deepspeed.initialize(
             model=module, optimizer=optimizer, config=config_of(division, count)
         )
-        attach_fragments(optimizer, self._engine)
+        self._attached = attach_fragments(optimizer, self._engine)
+        self._set_masters(exact)
         self._engine.checkpoint_engine = self._files = _Files()
         self._engine._copy_recovery_script = lambda _: None  # files that no run of ours needs
+
+    def _set_masters(self, exact: dict[str, Tensor]) -> None:
+        """DeepSpeed makes the fp32 copies that are stepped from weights that it has rounded."""
+        from deepspeed.utils import safe_set_full_fp32_param
+
+        trained = {
+            name: each for name, each in self.module.named_parameters() if each.requires_grad
+        }
+        if self._division.zero.stage:
+            for name, value in exact.items():
+                if name in trained:
+                    safe_set_full_fp32_param(trained[name], value.to(self._division.device))
+            return
+        names = {id(parameter): name for name, parameter in trained.items()}
+        optimizer = self._engine.optimizer
+        if not exact:
+            return
+        for lows, masters in zip(optimizer.fp16_groups, optimizer.fp32_groups, strict=True):
+            for low, master in zip(lows, masters, strict=True):
+                master.data.copy_(exact[names[id(low)]])
 
     @property
     def module(self) -> nn.Module:
@@ -118,12 +141,13 @@ class ZeroEngine:
         found, _ = self._engine.load_checkpoint(str(folder.parent), tag=folder.name)
         if found is None:
             raise StorageError(f"DeepSpeed finds no checkpoint in {folder}.")
+        self._attached.mend()
 
 
 def config_of(division: Division, num_parameters: int) -> dict[str, Any]:
     """DeepSpeed's own words. Buckets are bounded as the memory estimates say."""
     zero, precision = division.zero, division.precision
-    bucket = min(BUCKET_ELEMENTS, num_parameters)
+    bucket = min(BUCKET_ELEMENTS, num_parameters + num_parameters % 2)  # odd ones are refused
     optimization: dict[str, Any] = {
         "stage": zero.stage,
         "reduce_bucket_size": bucket,

@@ -41,15 +41,19 @@ def make(tmp_path: Path) -> Make:
     return create
 
 
-# An attempt that ends as the ledger's last word says.
+# An attempt whose last word is what {outcome} says; `attempt` is its number.
 TELLS = """
     import sys
-    from orchestrator.cluster.outcome import Outcome
+    from orchestrator.cluster.outcome import Cause, Outcome
     from orchestrator.runs.find import open_run
     from orchestrator.runs.ledger import Ledger
     run = open_run(sys.argv[sys.argv.index("--run") + 1])
-    Ledger(run.storage, attempt=1, writer="attempt").record("attempt_ended", **{outcome}.to_plain())
+    attempt = int(sys.argv[sys.argv.index("--attempt") + 1])
+    ledger = Ledger(run.storage, attempt=attempt, writer="attempt")
+    ledger.record("attempt_ended", **({outcome}).to_plain())
 """
+FAILS = "Outcome(state='failed', cause=Cause.{cause}, reason='so it was')"
+NO_WAIT = ("recovery.backoff=0",)
 WAITS_FOR_SIGTERM = """
     import signal, sys, time
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -79,7 +83,7 @@ def test_an_attempts_last_word_is_the_runs_end(make: Make) -> None:
 
 
 def test_a_process_that_dies_without_a_word_is_told_by_its_driver(make: Make) -> None:
-    run = make("import os; os.kill(os.getpid(), 9)")
+    run = make("import os; os.kill(os.getpid(), 9)", "recovery.infrastructure=0")
     run.drive_here(1, say=print)
     status = run.status()
     assert status.state is State.FAILED
@@ -158,6 +162,113 @@ def test_a_stop_request_in_the_folder_reaches_the_driver(make: Make) -> None:
     assert "a colleague" in run.status().reason
 
 
+def kinds_of(run: Run) -> list[tuple[str, int]]:
+    told = ("attempt_started", "recovering", *(state.value for state in State if state.is_over))
+    return [(event.kind, event.attempt) for event in run.events() if event.kind in told]
+
+
+def test_a_killed_attempt_is_followed_by_the_next_with_a_number_of_its_own(make: Make) -> None:
+    script = """
+    import os, sys
+    print("attempt", sys.argv[sys.argv.index("--attempt") + 1], flush=True)
+    if sys.argv[sys.argv.index("--attempt") + 1] == "1":
+        os.kill(os.getpid(), 9)
+    """
+    run = make(script + TELLS.replace("{outcome}", "Outcome.finished()"), *NO_WAIT)
+    heard: list[str] = []
+    run.drive_here(1, say=heard.append)
+    status = run.status()
+    assert (status.state, status.attempt, status.exit_code) == (State.FINISHED, 2, 0)
+    assert kinds_of(run) == [
+        *[("attempt_started", 1), ("recovering", 1)],
+        *[("attempt_started", 2), ("finished", 2)],
+    ]
+    assert list(run.logs()) == ["attempt 1", "attempt 2"]
+    [told] = [line for line in heard if line.startswith("Attempt 1 failed")]
+    assert "SIGKILL" in told and "try 1 of 3" in told
+    [event] = [event for event in run.events() if event.kind == "recovering"]
+    assert event.fields["cause"] == "infrastructure" and event.fields["next_attempt"] == 2
+    assert run.folder.expected(2) == run.folder.expected(1)
+
+
+def test_a_run_that_dies_at_the_same_step_each_time_spends_its_budget(make: Make) -> None:
+    """The first attempt gets to a checkpoint, which does not count twice."""
+    script = (
+        TELLS.replace("{outcome}", FAILS.format(cause="INFRASTRUCTURE"))
+        + """
+    from orchestrator.tracking.progress import ProgressWriter
+    if attempt == 1:
+        ledger.record("checkpoint_committed", step=400)
+    ProgressWriter(run.storage).show("training", 410 + attempt, 1000, "steps")
+    """
+    )
+    run = make(script, *NO_WAIT, "recovery.infrastructure=2")
+    run.drive_here(1, say=lambda _: None)
+    status = run.status()
+    assert (status.state, status.attempt, status.exit_code) == (State.FAILED, 3, 5)
+    assert "died 3 times between step 400 and 413" in status.reason
+    assert status.hint == f"orchestrator resume {run.id}"
+
+
+def test_progress_gives_the_budget_back(make: Make) -> None:
+    script = (
+        TELLS.replace("{outcome}", FAILS.format(cause="INFRASTRUCTURE"))
+        + """
+    if attempt < 4:
+        ledger.record("checkpoint_committed", step=100 * attempt)
+    """
+    )
+    run = make(script, *NO_WAIT, "recovery.infrastructure=1")
+    run.drive_here(1, say=lambda _: None)
+    assert (run.status().attempt, run.status().is_spent) == (4, True)
+    run.resume(say=lambda _: None)  # a person who resumes gives it back too
+    assert (run.status().attempt, run.status().is_spent) == (6, True)
+
+
+def test_what_only_a_person_can_mend_is_not_tried_again(make: Make) -> None:
+    run = make(TELLS.replace("{outcome}", FAILS.format(cause="NEVER_SATISFIABLE")), *NO_WAIT)
+    run.drive_here(1, say=lambda _: None)
+    assert (run.status().state, run.status().attempt) == (State.FAILED, 1)
+    assert (run.status().reason, run.status().exit_code) == ("so it was", 1)
+    [failed] = [event for event in run.events() if event.kind == "failed"]
+    assert failed.fields["decision"] == "The cluster cannot give what is asked."
+
+
+def test_a_group_that_ended_for_more_workers_goes_on_at_once(make: Make) -> None:
+    moves = "Outcome(state='resized', cause=Cause.MORE_WORKERS) if attempt < 3"
+    run = make(
+        TELLS.replace("{outcome}", f"{moves} else Outcome.finished()"),
+        "recovery.infrastructure=0",
+        "recovery.backoff=1h",
+    )
+    run.drive_here(1, say=lambda _: None)
+    assert (run.status().state, run.status().attempt) == (State.FINISHED, 3)
+    causes = [event.fields["cause"] for event in run.events() if event.kind == "recovering"]
+    assert causes == ["more workers"] * 2
+
+
+@pytest.mark.parametrize("through_the_folder", [False, True])
+def test_a_stop_during_the_wait_before_a_further_attempt_takes_effect_at_once(
+    make: Make, through_the_folder: bool
+) -> None:
+    run = make("import os; os.kill(os.getpid(), 9)", "recovery.backoff=1h")
+    stop = StopSignal()
+    seen: list[State] = []
+
+    def when(_: str) -> None:
+        seen.append(run.status().state)
+        if through_the_folder:
+            run.stop(by="a colleague", wait=False)
+        else:
+            stop.ask("the test")
+
+    drive_in_thread(run, stop, when)
+    status = run.status()
+    assert seen == [State.RECOVERING]
+    assert (status.state, status.attempt, status.exit_code) == (State.STOPPED, 1, 4)
+    assert ("a colleague" if through_the_folder else "the test") in status.reason
+
+
 def test_everything_that_an_attempt_started_ends_with_it(make: Make, tmp_path: Path) -> None:
     note = tmp_path / "pid"
     run = make(f"""
@@ -194,9 +305,13 @@ def test_a_run_has_one_driver(make: Make) -> None:
     assert refused and "already has a driver" in refused[0]
 
 
-def driver_of(run: Run, attempt: int = 1) -> subprocess.Popen[bytes]:
+def driver_of(run: Run) -> subprocess.Popen[bytes]:
     """A driver in a process of its own, as the command line starts one."""
-    code = f"from orchestrator.cli.main import main; main(['resume', {run.id!r}, '--here'])"
+    return command_line(run, "resume", run.id, "--here")
+
+
+def command_line(run: Run, *words: str) -> subprocess.Popen[bytes]:
+    code = f"from orchestrator.cli.main import main; main({list(words)!r})"
     storage = run.folder.uri.rpartition("/")[0]
     return subprocess.Popen(
         [sys.executable, "-c", code],
@@ -232,6 +347,12 @@ def test_a_killed_driver_is_seen_as_failed_and_takes_its_attempt_along(
     assert status.state is State.FAILED
     assert str(driver.pid) in status.reason
     wait_for(lambda: not psutil.pid_exists(int(note.read_text())), "the attempt to leave")
+
+
+def test_commands_that_see_a_budget_spent_end_with_a_code_of_their_own(make: Make) -> None:
+    run = make("import os; os.kill(os.getpid(), 9)", *NO_WAIT, "recovery.infrastructure=1")
+    assert driver_of(run).wait() == 5
+    assert command_line(run, "logs", "-f", run.id).wait() == 5
 
 
 def test_the_ending_is_told_to_the_command_of_the_job(make: Make, tmp_path: Path) -> None:

@@ -62,21 +62,11 @@ def test_killed_stopped_and_resumed_it_ends_with_the_weights_of_a_straight_run(
         stderr=subprocess.STDOUT,
         text=True,
     )
-    storage = Path(environment["ORCHESTRATOR_STORAGE"])
-    wait_for(process, lambda: any(storage.glob("*-cut-*")))
-    (folder,) = storage.glob("*-cut-*")
-    wait_for(process, lambda: len(rows(folder, "steps")) >= 7)
-    workers = [
-        child
-        for child in psutil.Process(process.pid).children(recursive=True)
-        if child.name().startswith("ray::RayTrain") or "RayTrainWorker" in " ".join(child.cmdline())
-    ]
-    assert len(workers) == 2
-    workers[1].send_signal(signal.SIGKILL)
-    wait_for(process, lambda: any(row["attempt"] == 2 for row in rows(folder, "steps")))
-    process.send_signal(signal.SIGINT)
-    told, _ = process.communicate(timeout=120)
-    assert process.returncode == 4, told
+    try:
+        folder = kill_and_stop(process, Path(environment["ORCHESTRATOR_STORAGE"]))
+    finally:
+        process.kill()  # where it has not ended by itself
+        process.wait()
     orchestrate("resume", "cut")
     straight = a_straight_run(tmp_path / "straight", folder)
     expected, found = by_step(straight), by_step(folder)
@@ -84,6 +74,25 @@ def test_killed_stopped_and_resumed_it_ends_with_the_weights_of_a_straight_run(
     assert all(each == expected[step][0] for step, values in found.items() for each in values[:1])
     assert weights(folder) == weights(straight) != {}
     look_at(orchestrate, folder)
+
+
+def kill_and_stop(process: subprocess.Popen[str], storage: Path) -> Path:
+    """A worker by SIGKILL; and when the run has recovered, the whole of it by Ctrl-C."""
+    wait_for(process, lambda: any(storage.glob("*-cut-*")))
+    (folder,) = storage.glob("*-cut-*")
+    wait_for(process, lambda: len(rows(folder, "steps")) >= 7)
+    workers = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if "RayTrainWorker" in "".join(child.cmdline())
+    ]
+    assert len(workers) == 2
+    workers[1].send_signal(signal.SIGKILL)
+    wait_for(process, lambda: any(row["attempt"] == 2 for row in rows(folder, "steps")))
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=240)
+    assert process.returncode == 4, told
+    return folder
 
 
 def a_straight_run(folder: Path, like: Path) -> Path:
@@ -107,7 +116,7 @@ def look_at(orchestrate: Orchestrate, folder: Path) -> None:
 
 
 def wait_for(process: subprocess.Popen[str], reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 240
     while not reached():
         assert time.monotonic() < deadline
         if process.poll() is not None:

@@ -81,21 +81,13 @@ def test_a_killed_driver_of_a_submitted_run_is_failed_and_resume_completes_it(
 def test_a_killed_attempt_is_told_by_its_driver_at_once(
     orchestrate: Orchestrate, cluster: LocalCluster, environment: dict[str, str]
 ) -> None:
-    run = submit(orchestrate, *HOLDS, "name=attempt-killed")
+    run = submit(orchestrate, *HOLDS, "name=attempt-killed", "recovery.infrastructure=0")
     wait_for_state(orchestrate, run, "running")
     attempt_of(driver_pid(environment, run)).kill()
     status = wait_for_state(orchestrate, run, "failed")
     assert "SIGKILL" in status["reason"] and status["blame"] == "cluster"
-
-
-def test_a_killed_worker_is_named_and_its_run_fails(
-    orchestrate: Orchestrate, cluster: LocalCluster
-) -> None:
-    run = submit(orchestrate, *HOLDS, "name=worker-killed", "cluster.num_workers=2")
-    wait_for_state(orchestrate, run, "running")
-    workers_of(cluster)[0].kill()
-    status = wait_for_state(orchestrate, run, "failed")
-    assert "rank" in status["reason"] and status["blame"] == "cluster"
+    assert status["attempt"] == 1
+    orchestrate("logs", "-f", run, code=1)
 
 
 def test_a_killed_foreground_run_leaves_no_process(

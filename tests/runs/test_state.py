@@ -143,6 +143,25 @@ def test_a_further_attempt_forgets_how_the_last_one_ended() -> None:
     assert (started.started, started.ended, started.attempt) == (9.0, None, 2)
 
 
+def test_while_it_waits_for_its_next_attempt_a_run_says_why() -> None:
+    waits = [_event("submitted", place="here"), _event("attempt_started"), _event("running")]
+    waits += [_event("recovering", reason="rank 1 died")]
+    assert derive(waits, None).state is State.RECOVERING
+    assert derive(waits, None).reason == "rank 1 died"
+    again = derive([*waits, _event("attempt_started", 2)], None)
+    assert (again.state, again.attempt, again.reason) == (State.STARTING, 2, "")
+    assert (again.place, derive([*waits, _event("running")], None).reason) == ("here", "")
+
+
+def test_a_spent_budget_is_an_exit_code_of_its_own_until_somebody_resumes() -> None:
+    spent = [_event("attempt_started"), _event("failed", reason="died 4 times", is_spent=True)]
+    assert (derive(spent, None).exit_code, derive(spent, None).is_spent) == (5, True)
+    assert not derive([*spent, _event("submitted", 2)], None).is_spent
+    assert derive([*spent, _event("submitted", 2), _event("failed", 2)], None).exit_code == 1
+    assert derive([_event("stopped")], None).exit_code == 4
+    assert derive([_event("finished")], None).exit_code == 0
+
+
 def test_tags_come_and_go_and_notes_stay() -> None:
     events = [
         _event("created", 0, tags=["a", "b"]),

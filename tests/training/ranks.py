@@ -44,6 +44,8 @@ class PlainPort:
 
     def show(self, *_: Any, **__: Any) -> None: ...
 
+    def beat(self, step: int) -> None: ...
+
     def note(self, kind: str, **fields: Any) -> None:
         if self._ledger is not None:
             self._ledger.record(kind, **fields)

@@ -119,6 +119,7 @@ def test_an_export_says_where_it_is_from(trained: Trained, tmp_path: Path) -> No
     assert lineage["corpus"]["fingerprint"] == trained.job.corpus.fingerprint
     assert lineage["corpus"]["tokenizer_fingerprint"] == trained.tokenizer.fingerprint
     assert lineage["settings"]["batch.seq_len"] == 48
+    assert not [key for key in lineage["settings"] if key.startswith(("notify", "cluster"))]
 
     card = (tmp_path / "made" / "README.md").read_text()
     head = yaml.safe_load(card.split("---")[1])
@@ -128,6 +129,7 @@ def test_an_export_says_where_it_is_from(trained: Trained, tmp_path: Path) -> No
     assert yaml.safe_load(settings[1])["model.hidden"] == 16
     for said in (trained.run.id, "0123abcd`, with changes", "280,000", "2.5000", "| 400 |"):
         assert said in card
+    assert str(tmp_path) not in card
 
 
 def test_an_export_into_a_store_is_the_same(storage: Storage, tmp_path: Path) -> None:

@@ -197,9 +197,15 @@ def test_nothing_becomes_of_nothing(kind: str) -> None:
     assert all(map(torch.equal, net[2].parameters(), before))
 
 
-def test_a_vanishing_eps_divides_nothing_by_zero() -> None:
-    parameter = nn.Parameter(torch.ones(2, 2))
-    optimizer = StableAdamW([{"params": [parameter], "lr": 0.1}], betas=BETAS, eps=1e-30)
-    parameter.grad = torch.tensor([[0.0, 1.0], [0.0, -1.0]])
-    optimizer.step()
-    torch.testing.assert_close(parameter.detach(), torch.tensor([[1, 0.9], [1, 1.1]]))
+def test_an_eps_whose_square_is_none_in_fp32_is_a_small_eps() -> None:
+    weights = []
+    for eps in (1e-15, 1e-30):
+        parameter = nn.Parameter(torch.ones(2, 2))
+        optimizer = StableAdamW([{"params": [parameter]}], betas=BETAS, eps=eps)
+        optimizer.param_groups[0]["lr"] = 0.1
+        for scale in (1, 100):  # a surprise, which zeros must not hide
+            parameter.grad = scale * torch.tensor([[0.0, 1.0], [1.0, -1.0]])
+            optimizer.step()
+        weights.append(parameter.detach())
+    assert weights[0][0, 1] < 1 == weights[0][0, 0]
+    torch.testing.assert_close(*weights)

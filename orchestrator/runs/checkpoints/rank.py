@@ -93,8 +93,7 @@ class _Sink(io.RawIOBase):
         view = memoryview(data).cast("B")
         if self._is_over:
             return len(view)
-        # An upload goes on after this returns, and the memory is the caller's again: so a copy.
-        piece = bytes(view[:_CHUNK_BYTES])
+        piece = view[:_CHUNK_BYTES]
         self._checksum.update(piece)
         self._size_bytes += len(piece)
         try:

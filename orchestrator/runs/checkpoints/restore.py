@@ -57,7 +57,9 @@ def restore_point(run: Storage, note: Note, tell: Tell = silent) -> Commit | Non
     for step in found.leftover:
         run.remove(layout.checkpoint(step))
     if found.leftover:
-        note(REMOVED, steps=found.leftover, message=f"never committed: {found.leftover}")
+        steps = ", ".join(map(str, sorted(found.leftover)))
+        message = f"What was left of uncommitted checkpoints is removed: step {steps}."
+        note(REMOVED, steps=sorted(found.leftover), message=message)
     return found.whole
 
 
@@ -118,12 +120,12 @@ def folders(run: Storage) -> list[int]:
 
 
 def quarantine(run: Storage, step: int) -> str:
-    """Where it is now. COMMIT goes first, so that half of it is never taken for a checkpoint."""
+    """Where it is now. Where this ends halfway, the rest is as torn as it was and follows later."""
     source = layout.checkpoint(step)
     number = 1
     while run.list(target := layout.quarantined(step, number)):
         number += 1
-    for entry in sorted(run.list(source), key=lambda entry: entry.name != layout.COMMIT):
+    for entry in run.list(source):
         run.move(f"{source}/{entry.name}", f"{target}/{entry.name}")
     run.remove(source)
     return target

@@ -1,0 +1,73 @@
+"""Metrics of the runs that are looked at: read once, then line by line, and forgotten when large.
+
+Several threads ask at once: one reads a run's files, the others wait for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.runs.folder import RunFolder
+from orchestrator.tracking.table import Columns, MetricTable
+
+_ROOM_BYTES = 128 * 2**20
+
+
+@dataclass
+class _Held:
+    table: MetricTable
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    columns: dict[tuple[str, ...], Columns] = field(default_factory=dict)
+
+
+class Tables:
+    def __init__(self, room_bytes: int = _ROOM_BYTES) -> None:
+        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._lock = threading.Lock()
+        self._room_bytes = room_bytes
+
+    def columns(self, run: RunFolder, names: Sequence[str], *, repeated: bool = False) -> Columns:
+        """Up to date. The same names again cost nothing while no line came."""
+        held = self._of(run)
+        key = (*names, "repeated" if repeated else "")
+        with held.lock:
+            if held.table.read_new():
+                held.columns.clear()
+            if key not in held.columns:
+                held.columns[key] = held.table.columns(names, repeated=repeated)
+            columns = held.columns[key]
+        self._make_room()
+        return columns
+
+    def names(self, run: RunFolder) -> list[str]:
+        held = self._of(run)
+        with held.lock:
+            if held.table.read_new():
+                held.columns.clear()
+            return held.table.names
+
+    def _of(self, run: RunFolder) -> _Held:
+        with self._lock:
+            if run.id not in self._held:
+                self._held[run.id] = _Held(MetricTable(run.storage))
+            self._held.move_to_end(run.id)
+            return self._held[run.id]
+
+    def _make_room(self) -> None:
+        """The newest stays whatever its size."""
+        with self._lock:
+            while len(self._held) > 1 and self._size() > self._room_bytes:
+                self._held.popitem(last=False)
+
+    def _size(self) -> int:
+        return sum(_size(held) for held in list(self._held.values()))
+
+
+def _size(held: _Held) -> int:
+    views = sum(
+        len(columns) * 8 * (4 + len(columns.values)) for columns in list(held.columns.values())
+    )
+    return held.table.size_bytes + views

@@ -1,0 +1,213 @@
+"""Metrics as columns: millions of lines in seconds, and only what is new at each further read.
+
+`MetricTable` follows a run's files by offsets; `columns` gives arrays, by default without the steps
+that a later attempt repeated. The dashboard and notebooks use it; a line's form is metrics.py's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.json as arrow_json
+from numpy.typing import NDArray
+
+from orchestrator.runs import layout
+from orchestrator.runs.segments import SegmentName
+from orchestrator.runs.storage import Storage
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_AT_ONCE = 4 * 2**20  # bytes; what a read holds beside the columns is a few times this
+_OWN = {"step": pa.int64(), "attempt": pa.int64(), "time": pa.float64(), "tokens": pa.int64()}
+# A number may be whole in one block and not in the next: all are read as they are and made floats.
+_SCHEMA = pa.schema([pa.field(name, kind) for name, kind in _OWN.items()])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Rows ordered by attempt and step; a metric that a row does not have is NaN there."""
+
+    step: Ints
+    attempt: Ints
+    time: Floats
+    tokens: Ints
+    values: Mapping[str, Floats]
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+    def to_pandas(self) -> Any:
+        own = {name: getattr(self, name) for name in _OWN}
+        return pa.table(own | dict(self.values)).to_pandas()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Block:
+    """Some lines. Values are kept where there are any: most metrics are not in every line."""
+
+    own: Mapping[str, NDArray[Any]]
+    values: Mapping[str, tuple[Ints, Floats]]  # name → rows, values
+
+
+class MetricTable:
+    def __init__(self, run: Storage) -> None:
+        self._run = run
+        self._offsets: dict[str, int] = {}
+        self._blocks: list[_Block] = []
+        self.num_rows = 0
+        self.size_bytes = 0
+
+    @property
+    def names(self) -> list[str]:
+        return sorted({name for block in self._blocks for name in block.values})
+
+    def read_new(self) -> int:
+        """How many lines came since the last call. A line without its end is not there yet."""
+        before = self.num_rows
+        for entry in self._run.list(layout.METRICS):
+            name = SegmentName.parse(entry.name)
+            if name is None or name.suffix != "jsonl":
+                continue
+            for data in self._new_lines(entry.name, entry.size_bytes):
+                self._add(_block(data))
+        return self.num_rows - before
+
+    def columns(self, names: Sequence[str] | None = None, *, repeated: bool = False) -> Columns:
+        """Of repeated steps the newest attempt's count; `repeated` gives those before too."""
+        own = {name: self._own(name) for name in _OWN}
+        order = np.lexsort((own["step"], own["attempt"]))
+        if not repeated:
+            kept = is_effective(own["attempt"][order], own["step"][order])
+            order = order[kept]
+        values = {
+            name: self._dense(name)[order] for name in (self.names if names is None else names)
+        }
+        return Columns(**{name: own[name][order] for name in _OWN}, values=values)
+
+    def _new_lines(self, name: str, size: int) -> Iterator[bytes]:
+        path, at_once = f"{layout.METRICS}/{name}", _AT_ONCE
+        while (offset := self._offsets.get(name, 0)) < size:
+            data = self._run.read(path, start=offset, size=min(at_once, size - offset))
+            whole = data.rfind(b"\n") + 1
+            if whole:
+                self._offsets[name] = offset + whole
+                yield data[:whole]
+            elif len(data) < at_once:
+                return
+            else:
+                at_once *= 2
+
+    def _add(self, block: _Block) -> None:
+        self._blocks.append(block)
+        self.num_rows += len(block.own["step"])
+        arrays = [*block.own.values(), *(one for pair in block.values.values() for one in pair)]
+        self.size_bytes += sum({id(array): array.nbytes for array in arrays}.values())
+        if len(self._blocks) > 1 and len(self._blocks[-2].own["step"]) < 4096:
+            self._blocks[-2:] = [_joined(self._blocks[-2:])]  # live runs grow by a line at a time
+
+    def _own(self, name: str) -> NDArray[Any]:
+        kind = np.float64 if name == "time" else np.int64
+        parts = [block.own[name] for block in self._blocks]
+        return np.concatenate(parts) if parts else np.empty(0, kind)
+
+    def _dense(self, name: str) -> Floats:
+        column = np.full(self.num_rows, np.nan)
+        begin = 0
+        for block in self._blocks:
+            if name in block.values:
+                rows, values = block.values[name]
+                column[begin + rows] = values
+            begin += len(block.own["step"])
+        return column
+
+
+def is_effective(attempt: Ints, step: Ints) -> NDArray[np.bool_]:
+    """Which rows count: a later attempt that begins at step s replaces what was done from s on."""
+    kept = np.ones(len(step), bool)
+    begins: int | None = None
+    for number in sorted(set(attempt.tolist()), reverse=True):
+        of_this = attempt == number
+        if begins is not None:
+            kept[of_this & (step >= begins)] = False
+        first = int(step[of_this].min())
+        begins = first if begins is None else min(begins, first)
+    return kept
+
+
+def _joined(blocks: Sequence[_Block]) -> _Block:
+    own = {name: np.concatenate([block.own[name] for block in blocks]) for name in _OWN}
+    parts: dict[str, list[tuple[Ints, Floats]]] = defaultdict(list)
+    begin = 0
+    for block in blocks:
+        for name, (rows, values) in block.values.items():
+            parts[name].append((rows + begin, values))
+        begin += len(block.own["step"])
+    joined = {
+        name: (np.concatenate([pair[0] for pair in pairs]), np.concatenate([p[1] for p in pairs]))
+        for name, pairs in parts.items()
+    }
+    return _Block(own=own, values=joined)
+
+
+def _block(data: bytes) -> _Block:
+    try:
+        table = arrow_json.read_json(
+            pa.BufferReader(data),
+            read_options=arrow_json.ReadOptions(block_size=max(2**20, data.find(b"\n") + 1)),
+            parse_options=arrow_json.ParseOptions(explicit_schema=_SCHEMA),
+        )
+        if any(name not in table.column_names or table[name].null_count for name in _OWN):
+            raise pa.ArrowInvalid("a line without a step")
+        return _of_table(table)
+    except pa.ArrowInvalid:
+        return _line_by_line(data)
+
+
+def _of_table(table: Any) -> _Block:
+    own = {name: table[name].to_numpy() for name in _OWN}
+    every = np.arange(table.num_rows)
+    values: dict[str, tuple[Ints, Floats]] = {}
+    if "values" in table.column_names and pa.types.is_struct(table["values"].type):
+        for name, column in zip(
+            [field.name for field in table["values"].type], table["values"].flatten(), strict=True
+        ):
+            if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+                continue
+            floats = column.cast(pa.float64(), safe=False).to_numpy()
+            missing = np.isnan(floats)
+            # Most are in every line: one array of row numbers does for all of those.
+            rows = np.flatnonzero(~missing) if missing.any() else every
+            values[name] = rows, floats[rows]
+    return _Block(own=own, values=values)
+
+
+def _line_by_line(data: bytes) -> _Block:
+    """Slower, and bytes that a disk lost cost their own line only."""
+    own: dict[str, list[Any]] = {name: [] for name in _OWN}
+    values: dict[str, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
+    for line in data.splitlines():
+        try:
+            plain = json.loads(line)
+            mine = {name: float(plain[name]) for name in _OWN}
+            found = dict(plain["values"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        row = len(own["step"])
+        for name in _OWN:
+            own[name].append(mine[name])
+        for name, value in found.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                values[name][0].append(row)
+                values[name][1].append(value)
+    kinds = {name: np.float64 if name == "time" else np.int64 for name in _OWN}
+    return _Block(
+        own={name: np.array(own[name], kinds[name]) for name in _OWN},
+        values={name: (np.array(r, np.int64), np.array(v)) for name, (r, v) in values.items()},
+    )
