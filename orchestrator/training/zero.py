@@ -62,23 +62,26 @@ class ZeroEngine:
 
     def _set_masters(self, exact: dict[str, Tensor]) -> None:
         """DeepSpeed makes the fp32 copies that are stepped from weights that it has rounded."""
-        from deepspeed.utils import safe_set_full_fp32_param
-
-        trained = {
-            name: each for name, each in self.module.named_parameters() if each.requires_grad
-        }
-        if self._division.zero.stage:
-            for name, value in exact.items():
-                if name in trained:
-                    safe_set_full_fp32_param(trained[name], value.to(self._division.device))
-            return
-        names = {id(parameter): name for name, parameter in trained.items()}
-        optimizer = self._engine.optimizer
         if not exact:
             return
-        for lows, masters in zip(optimizer.fp16_groups, optimizer.fp32_groups, strict=True):
-            for low, master in zip(lows, masters, strict=True):
-                master.data.copy_(exact[names[id(low)]])
+        from deepspeed.utils import safe_set_full_fp32_param, safe_set_local_fp32_param
+
+        named = self.module.named_parameters()
+        trained = {name: each for name, each in named if each.requires_grad}
+        stage = self._division.zero.stage
+        if stage == 0:
+            names = {id(each): name for name, each in trained.items()}
+            groups = (self._engine.optimizer.fp16_groups, self._engine.optimizer.fp32_groups)
+            for lows, masters in zip(*groups, strict=True):
+                for low, master in zip(lows, masters, strict=True):
+                    master.data.copy_(exact[names[id(low)]])
+            return
+        for name, parameter in trained.items():
+            value = exact[name].to(self._division.device)
+            if stage == 3:
+                safe_set_local_fp32_param(parameter, _part_of(value, parameter))
+            else:
+                safe_set_full_fp32_param(parameter, value)
 
     @property
     def module(self) -> nn.Module:
@@ -142,6 +145,14 @@ class ZeroEngine:
         if found is None:
             raise StorageError(f"DeepSpeed finds no checkpoint in {folder}.")
         self._attached.mend()
+
+
+def _part_of(value: Tensor, parameter: Any) -> Tensor:
+    """What ZeRO 3 gives this rank of a tensor; the last rank's part is filled up with zeros."""
+    size = parameter.ds_tensor.numel()
+    begin = size * torch.distributed.get_rank()
+    part = value.flatten()[begin : begin + size]
+    return torch.nn.functional.pad(part, (0, size - len(part)))
 
 
 def config_of(division: Division, num_parameters: int) -> dict[str, Any]:

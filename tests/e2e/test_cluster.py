@@ -61,6 +61,7 @@ def test_a_submitted_probe_runs_as_planned_and_leaks_no_secret(
     assert not any(secret in said for secret in secrets)
 
 
+@pytest.mark.long
 def test_the_same_attempt_is_never_started_twice(
     orchestrate: Orchestrate, cluster: LocalCluster, environment: dict[str, str]
 ) -> None:

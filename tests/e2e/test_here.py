@@ -33,6 +33,7 @@ def answer(orchestrate: Orchestrate, verb: str, run: str = "@last", **more: str)
     return json.loads(orchestrate(verb, run, "--json", **more).stdout)
 
 
+@pytest.mark.long
 def test_a_probe_of_two_ranks_measures_and_leaves_nothing(
     orchestrate: Orchestrate, environment: dict[str, str]
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_worker_that_differs_from_the_plan_ends_the_run_by_name(
     assert answer(orchestrate, "status")["blame"] == "cluster"
 
 
+@pytest.mark.long
 def test_a_check_that_raises_is_told_once_with_its_rank(
     orchestrate: Orchestrate, environment: dict[str, str]
 ) -> None:
@@ -99,6 +101,7 @@ def test_a_run_on_an_object_store_is_the_same_run(orchestrate: Orchestrate, s3_u
     assert len(answer(orchestrate, "metrics", **more)["metrics"]) == 1
 
 
+@pytest.mark.long
 def test_ctrl_c_stops_at_a_safe_point_and_resume_completes(
     orchestrate: Orchestrate, environment: dict[str, str]
 ) -> None:

@@ -159,6 +159,7 @@ def wait_for_world(orchestrate: Orchestrate, run: str, attempt: int, world: int)
     wait_for(runs, f"attempt {attempt} with {world} workers")
 
 
+@pytest.mark.long
 def test_a_killed_worker_costs_an_attempt_and_not_the_run(
     orchestrate: Orchestrate, cluster: LocalCluster, let_go: Path
 ) -> None:

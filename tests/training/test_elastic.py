@@ -19,6 +19,8 @@ from orchestrator.training.recipe import training_stream
 from tests.training.conftest import Given
 from tests.training.ranks import rows, run, run_until
 
+pytestmark = pytest.mark.ranks
+
 STEPS = 20
 
 

@@ -15,6 +15,8 @@ from orchestrator.settings.optim import OnNan, Optim
 from tests.training.conftest import Given
 from tests.training.ranks import rows, run
 
+pytestmark = pytest.mark.ranks
+
 STEPS = 20
 
 

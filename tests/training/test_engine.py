@@ -14,6 +14,8 @@ import pytest
 
 from tests.training.ranks import PRELOADED
 
+pytestmark = pytest.mark.ranks
+
 CASES = [(stage, precision) for stage in range(4) for precision in ("fp32", "bf16")]
 
 

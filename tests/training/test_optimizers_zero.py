@@ -21,6 +21,8 @@ from tests.training.divided import (
 )
 from tests.training.papers import Reference
 
+pytestmark = pytest.mark.ranks
+
 Found = dict[str, dict[str, Tensor]]
 
 

@@ -1,0 +1,111 @@
+"""What is wrong with a task's data as a whole, and with an encoder for it: told before training.
+
+`plan` and `finetune` call `check_task` with the examples that `read` made; without torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from orchestrator.encoder.directory import Directory
+from orchestrator.settings.finding import Finding, did_you_mean
+from orchestrator.settings.task import KINDS, METRICS, TRAIN, Task
+from orchestrator.tasks.example import Example
+from orchestrator.tasks.kinds.kind import Kind, kind_of
+from orchestrator.tasks.labels import Labels, labels_of
+from orchestrator.tasks.read import Examples
+from orchestrator.tasks.tokens import TaskTokenizer
+
+_NAMED = 3
+
+
+def check_task(task: Task, examples: Examples) -> list[Finding]:
+    """Of labels and targets; what single rows have wrong is told by `read`."""
+    kind = kind_of(task)
+    train = examples[TRAIN]
+    findings = [*metric_findings(task), *column_findings(task, kind)]
+    if not train:
+        return findings
+    findings += _target_findings(train)
+    labels = labels_of(task, kind, train)
+    for split, some in examples.splits.items():
+        findings += _label_findings(task, split, some, labels)
+    return findings
+
+
+def metric_findings(task: Task) -> Iterator[Finding]:
+    for name in task.metrics:
+        if name in METRICS and (fits := METRICS[name].kinds) is not None and task.kind not in fits:
+            yield Finding(
+                key="task.metrics",
+                found=f"={name}",
+                rule=f"does not fit kind={task.kind}; it is for {', '.join(sorted(fits))}.",
+                try_=f"[{', '.join(KINDS[task.kind].metrics)}].",
+            )
+
+
+def column_findings(task: Task, kind: Kind) -> Iterator[Finding]:
+    for role in task.columns:
+        if role not in kind.roles:
+            rule = f"is nothing that kind={task.kind} reads."
+            near = did_you_mean(role, kind.roles)
+            yield Finding(key=f"task.columns.{role}", found="", rule=rule, try_=near)
+
+
+def encoder_findings(
+    task: Task, directory: Directory, tokenizer: TaskTokenizer
+) -> Iterator[Finding]:
+    positions = directory.model.max_positions
+    if task.max_tokens > positions:
+        yield Finding(
+            key="task.max_tokens",
+            found=f"={task.max_tokens}",
+            rule=f"is more than the {positions} positions of encoder={directory.path}.",
+            try_=f"task.max_tokens={positions}.",
+        )
+    if tokenizer.vocab_size > directory.vocab_size:
+        yield Finding(
+            key="encoder",
+            found=f"={directory.path} has embeddings for {directory.vocab_size:,} words",
+            rule=f"and its tokenizer has {tokenizer.vocab_size:,}: they do not belong together.",
+        )
+
+
+def _target_findings(train: Sequence[Example]) -> Iterator[Finding]:
+    key = f"task.data.splits.{TRAIN}"
+    first = train[0].target
+    is_same = all(example.target == first for example in train)
+    if is_same and len(train) > 1 and not hasattr(first, "texts"):
+        yield Finding(
+            key=key,
+            found=f": all {len(train):,} examples have the target {str(first)[:60]!r}",
+            rule="and nothing can be learned from them.",
+            try_="another column, or more of the file.",
+        )
+
+
+def _label_findings(
+    task: Task, split: str, examples: Sequence[Example], labels: Labels
+) -> Iterator[Finding]:
+    """What training never had cannot be predicted, nor be measured."""
+    kind = kind_of(task)
+    strange: dict[str, list[Example]] = {}
+    for example in examples:
+        unknown = {
+            *set(kind.class_names(example.target)).difference(labels.class_ids),
+            *set(kind.tag_names(example.target)).difference(labels.tag_ids),
+        }
+        for name in unknown:
+            strange.setdefault(name, []).append(example)
+    for name in sorted(strange):
+        some = strange[name]
+        places = "; ".join(str(example.where) for example in some[:_NAMED])
+        more = f"; and {len(some) - _NAMED:,} more" if len(some) > _NAMED else ""
+        known = (*labels.classes, *labels.tags)
+        whose = "is not one of task.labels." if split == TRAIN else "is in no training example."
+        yield Finding(
+            key=f"task.data.splits.{split}",
+            found=f"{places}{more}: {name!r}",
+            rule=whose,
+            try_=did_you_mean(name, known),
+        )

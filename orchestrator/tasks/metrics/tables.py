@@ -1,0 +1,155 @@
+"""Where a model is right and where it errs: classes, their confusion, its calibration, mistakes.
+
+Pure, of an outcome; `report` puts them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from orchestrator.corpus.arrays import Int64s
+from orchestrator.tasks.example import Example
+from orchestrator.tasks.features import Array
+from orchestrator.tasks.metrics.classes import class_columns
+from orchestrator.tasks.metrics.metric import Outcome
+from orchestrator.tasks.metrics.words import tag_pairs
+
+BINS = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRow:
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int  # examples, or words, that are of it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    where: str
+    texts: tuple[str, ...]
+    target: Any
+    answer: Any
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bin:
+    """Of answers whose confidence is alike."""
+
+    confidence: float  # their mean
+    accuracy: float
+    count: int
+
+
+def has_classes(outcome: Outcome) -> bool:
+    return bool(outcome.labels.classes) and isinstance(outcome.targets[0], str | frozenset)
+
+
+def class_rows(outcome: Outcome) -> tuple[ClassRow, ...]:
+    """Of classes, of intents, or of tags."""
+    targets, answers, names = _sides(outcome)
+    if not names:
+        return ()
+    scores = precision_recall_fscore_support(
+        targets, answers, labels=range(len(names)), average=None, zero_division=0
+    )
+    return tuple(
+        ClassRow(name=name, precision=p, recall=r, f1=f, support=int(support))
+        for name, p, r, f, support in zip(
+            names, *(column.tolist() for column in scores), strict=True
+        )
+    )
+
+
+def confusion(outcome: Outcome) -> tuple[Int64s, tuple[str, ...]]:
+    """How many of a class (row) were said to be of another (column). Empty for several labels."""
+    targets, answers, names = _sides(outcome)
+    if not names or targets.ndim > 1:
+        return np.zeros((0, 0), np.int64), ()
+    return confusion_matrix(targets, answers, labels=range(len(names))), names
+
+
+def calibration(outcome: Outcome, *, bins: int = BINS) -> tuple[float, tuple[Bin, ...]]:
+    """Expected calibration error, and its bins of equal width. NaN without probabilities."""
+    shares_EC = outcome.predictions.probabilities_EC
+    if shares_EC is None:
+        return float("nan"), ()
+    sure_E = shares_EC.max(axis=1)
+    names = outcome.labels.classes
+    said = (names[number] for number in shares_EC.argmax(axis=1).tolist())
+    right = (target[0] if isinstance(target, tuple) else target for target in outcome.targets)
+    is_right_E = np.array([a == b for a, b in zip(said, right, strict=True)])
+    # Intervals are closed at the top: 1.0 is in the last one.
+    place_E = np.clip(np.ceil(sure_E * bins).astype(int) - 1, 0, bins - 1)
+    found = tuple(
+        Bin(
+            confidence=float(sure_E[place_E == place].mean()),
+            accuracy=float(is_right_E[place_E == place].mean()),
+            count=int((place_E == place).sum()),
+        )
+        for place in range(bins)
+        if (place_E == place).any()
+    )
+    error = sum(one.count * abs(one.confidence - one.accuracy) for one in found)
+    return error / len(sure_E), found
+
+
+def worst_mistakes(
+    examples: Sequence[Example], outcome: Outcome, *, count: int = 20
+) -> tuple[Mistake, ...]:
+    """The wrong answers that the model was surest of; of scores those that are farthest off."""
+    answers, sure_E = outcome.predictions.answers, outcome.predictions.confidence_E
+    if np.isnan(sure_E).all():
+        wrong_E = abs(np.array(outcome.targets) - np.array(answers))
+        order = [number for number in np.argsort(-wrong_E, kind="stable") if wrong_E[number] > 0]
+    else:
+        pairs = zip(outcome.targets, answers, strict=True)
+        is_wrong_E = np.array([not _is_right(target, answer) for target, answer in pairs])
+        order = [number for number in np.argsort(-sure_E, kind="stable") if is_wrong_E[number]]
+    return tuple(
+        Mistake(
+            where=str(examples[number].where),
+            texts=examples[number].texts,
+            target=plain_of(outcome.targets[number]),
+            answer=plain_of(answers[number]),
+            confidence=float(sure_E[number]),
+        )
+        for number in order[:count]
+    )
+
+
+def plain_of(value: Any) -> Any:
+    """What JSON can hold."""
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, tuple):
+        return [plain_of(item) for item in value]
+    return list(value.texts) if hasattr(value, "texts") else value
+
+
+def _is_right(target: Any, answer: Any) -> bool:
+    if hasattr(target, "texts"):
+        return answer in (target.texts or ("",))
+    return bool(target == answer)
+
+
+def _sides(outcome: Outcome) -> tuple[Array, Array, tuple[str, ...]]:
+    """Targets and answers as numbers of names."""
+    labels = outcome.labels
+    if has_classes(outcome):
+        targets, answers = class_columns(outcome)
+        return targets, answers, labels.classes
+    if labels.tags:
+        ids = labels.tag_ids
+        pairs = list(tag_pairs(outcome))
+        sides = [[ids[tag] for pair in pairs for tag in pair[side]] for side in (0, 1)]
+        return np.array(sides[0]), np.array(sides[1]), labels.tags
+    return np.zeros(0), np.zeros(0), ()

@@ -1,0 +1,1 @@
+"""Rows of labelled data, out of every format that it comes in."""

@@ -1,0 +1,171 @@
+"""The forwarder's process: `python -m orchestrator.tracking.wandb --run URI --tracking JSON`.
+
+Started by `forwarder.py` in a session of its own. It never speaks to the training processes; it
+takes the least share of the CPU that the system gives, and what it finds out is in its report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+
+from orchestrator.errors import OrchestratorError, RequestError, StorageError
+from orchestrator.runs.find import open_run
+from orchestrator.runs.folder import RunFolder
+from orchestrator.runs.lease import RENEW_EVERY_S, Lease, LeaseLost, read_holder
+from orchestrator.runs.storage import Storage
+from orchestrator.settings.build import build
+from orchestrator.settings.tracking import Mode, Tracking
+from orchestrator.tracking.wandb import places
+from orchestrator.tracking.wandb.about import describe
+from orchestrator.tracking.wandb.credentials import KEY, choose, clean, find_key
+from orchestrator.tracking.wandb.forward import Forwarding, Pace, within
+from orchestrator.tracking.wandb.forwarder import REFUSED
+from orchestrator.tracking.wandb.report import Report, Standing, read_report, write_report
+
+COMPLETE, TRY_AGAIN = 0, 1
+_SETUP_S = 45.0
+
+
+def main(argv: list[str] | None = None) -> int:
+    asked = _parser().parse_args(argv)
+    if asked.nice:
+        _step_back(asked.nice)
+    run = open_run(asked.run)
+    tracking, findings = build(Tracking, json.loads(asked.tracking))
+    if tracking is None:
+        raise RequestError("\n".join(map(str, findings)))
+    own = run.storage.child(places.FOLDER)
+    try:
+        _end_core_of_last(own)
+        lease = Lease.acquire(own, of="W&B run")
+    except RequestError as err:
+        print(err, file=sys.stderr)
+        return REFUSED
+    threading.Thread(target=_renew, args=(lease,), daemon=True, name="lease").start()
+    try:
+        return _forward(run, tracking, asked)
+    finally:
+        with suppress(OrchestratorError):
+            lease.release()
+
+
+def _forward(run: RunFolder, tracking: Tracking, asked: argparse.Namespace) -> int:
+    _prepare_environment(run)
+    mode = tracking.mode
+    try:
+        from orchestrator.tracking.wandb.session import server_url
+
+        with within(_SETUP_S, lambda: _leave(TRY_AGAIN)):  # it starts wandb-core
+            url = server_url()
+        key = None if mode in (Mode.OFFLINE, Mode.OFF) else find_key(tracking, url, os.environ)
+        mode = choose(mode, key)
+        if key is not None:
+            os.environ[KEY] = key  # for wandb, and so that it is masked in all that is written
+        forwarding = Forwarding(
+            run=run,
+            about=describe(run, tracking),
+            mode=mode,
+            server_url=url,
+            key=key,
+            follow=not asked.once,
+            finish_s=asked.finish_s,
+            give_up=lambda: _leave(TRY_AGAIN),
+            pace=Pace(**json.loads(asked.pace)),
+        )
+    except RequestError as err:
+        _tell_behind(run, mode, err)
+        return REFUSED
+    try:
+        report = forwarding.to_the_end()
+    except Exception as err:  # the border of this process: whatever it is, the run goes on
+        _tell_behind(run, mode, err, forwarding.report)
+        is_refused = isinstance(err, RequestError) and not isinstance(err, StorageError)
+        return REFUSED if is_refused else TRY_AGAIN
+    return COMPLETE if report.standing is Standing.COMPLETE else TRY_AGAIN
+
+
+def _tell_behind(run: RunFolder, mode: Mode, err: Exception, report: Report | None = None) -> None:
+    known = report or read_report(run.storage)
+    known = known or Report(standing=Standing.BEHIND, mode=mode.value, run=run.id)
+    print(err, file=sys.stderr)
+    with suppress(OrchestratorError):
+        write_report(run.storage, replace(known, standing=Standing.BEHIND, reason=str(err)))
+
+
+def _prepare_environment(run: RunFolder) -> None:
+    """Everything that wandb keeps goes below one folder, which the next forwarder clears."""
+    clean(os.environ)
+    scratch = places.scratch(run.id)
+    for name in ("CACHE", "DATA", "ARTIFACT"):
+        os.environ[f"WANDB_{name}_DIR"] = str(scratch / name.lower())
+
+
+def _step_back(nice: int) -> None:
+    """Training goes first. Where each session gets its share of the CPU, nice counts within one
+    only, so the session itself steps back as well. Not by all of 19: on a machine whose training
+    takes every core, that leaves a start of one second for minutes."""
+    with suppress(OSError):
+        os.nice(nice)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(nice))
+
+
+def _renew(lease: Lease) -> None:
+    pause = threading.Event()
+    while not pause.wait(RENEW_EVERY_S):
+        try:
+            lease.renew()
+        except LeaseLost as err:
+            print(err, file=sys.stderr)
+            _leave(TRY_AGAIN)
+        except OrchestratorError as err:
+            print(err, file=sys.stderr)
+
+
+def _leave(code: int) -> None:
+    """At once, with wandb-core: it leads a session of its own, and would go on sending."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    os._exit(code)
+
+
+def _end_core_of_last(own: Storage) -> None:
+    """A forwarder that was killed leaves its wandb-core behind for a while."""
+    last = read_holder(own)
+    if last is None or not last.is_here() or last.why_dead() is None:
+        return
+    for process in psutil.process_iter(["name", "cmdline"]):
+        words = process.info["cmdline"] or []
+        if process.info["name"] == "wandb-core" and ("--pid", str(last.pid)) in pairwise(words):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+                process.wait(timeout=5)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m orchestrator.tracking.wandb")
+    parser.add_argument("--run", required=True, help="the run's folder or URI")
+    parser.add_argument("--tracking", default="{}", help="settings, as JSON")
+    parser.add_argument("--once", action="store_true", help="send what is there, and end")
+    parser.add_argument("--finish-s", type=float, default=60.0)
+    parser.add_argument("--nice", type=int, default=0, help="how far it steps back")
+    parser.add_argument("--pace", default="{}", help="of the work, as JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _leave(code)  # wandb's own farewell can wait for a server that is not there

@@ -1,0 +1,290 @@
+"""The forwarder's work: follow a run's folder, send what W&B does not have, look whether it came.
+
+Called by `__main__.py`. It ends when its standard input does, which is the driver's word that the
+run is over, or the driver's death; what is in the folder by then is still sent.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import select
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import psutil
+
+from orchestrator.errors import NotFoundError, RequestError
+from orchestrator.runs import layout
+from orchestrator.runs.folder import RunFolder
+from orchestrator.runs.ledger import LedgerReader
+from orchestrator.runs.storage import LocalStorage, Storage
+from orchestrator.settings.tracking import Mode
+from orchestrator.tracking.exhibits import Exhibit, list_exhibits
+from orchestrator.tracking.wandb import places
+from orchestrator.tracking.wandb.about import About, exit_code
+from orchestrator.tracking.wandb.arrival import Server, ServerError
+from orchestrator.tracking.wandb.feed import Feed
+from orchestrator.tracking.wandb.offline import Offline
+from orchestrator.tracking.wandb.report import Report, Standing, write_report
+from orchestrator.tracking.wandb.session import INIT_S, Session, SessionLost
+from orchestrator.tracking.wandb.verify import differences, told
+
+_COMMITTED = "checkpoint_committed"
+_TELL_EVERY_S = 10.0
+_SLACK_S = 15.0
+_INIT_S = INIT_S + _SLACK_S
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    poll_s: float = 2.0
+    check_s: float = 30.0  # how often W&B is asked how much it has
+    stall_s: float = 240.0  # as long without a row arriving, and the session is given up
+    settle_s: float = 20.0  # how long the last rows may take after W&B took them
+
+
+@dataclass(kw_only=True)
+class Forwarding:
+    run: RunFolder
+    about: About
+    mode: Mode  # ONLINE or OFFLINE
+    server_url: str
+    key: str | None
+    follow: bool  # else what is there is all, and is looked at in W&B afterwards
+    finish_s: float
+    give_up: Callable[[], None]  # ends the process, where wandb waits for what will never come
+    pace: Pace = field(default_factory=Pace)
+    report: Report = field(init=False)
+    _feed: Feed = field(init=False)
+    _events: LedgerReader = field(init=False)
+    _delivered: set[str] = field(init=False)
+    _is_verified: bool = field(init=False)
+    _new_names: set[str] = field(default_factory=set)  # given to this session
+    _is_sent: threading.Event = field(default_factory=threading.Event)
+    _checked: float = 0.0
+    _progressed: float = 0.0
+    _told: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._is_verified = not self.follow
+        self._feed = Feed(run=self.run.storage)
+        self._events = LedgerReader(self.run.storage)
+        self._delivered = _read_delivered(self.run.storage)
+        self.report = Report(standing=Standing.FOLLOWING, mode=self.mode.value, run=self.about.id)
+
+    def to_the_end(self) -> Report:
+        """COMPLETE or BEHIND. A session that breaks is a SessionLost, and may be tried again."""
+        replayed = self._feed.replay()
+        rows = list(itertools.islice(replayed, 1))
+        while not rows and not (rows := self._feed.read_new()):
+            if self._is_over():
+                return self._settle(Standing.COMPLETE)  # no figure: W&B has nothing to show
+        with within(_INIT_S, self.give_up):
+            session = Session(self.about, self.mode, self._folder(), finish_s=self.finish_s)
+        threading.Thread(target=self._watch_core, daemon=True, name="wandb-core").start()
+        server = self._server(session)
+        self._tell(url=session.url)
+        if parent := self.about.config["links"].get("parent"):
+            session.link_parent(parent)
+        for number, row in enumerate(itertools.chain(rows, replayed)):
+            if number >= session.first_row:
+                session.log(row)
+        self._refuse_if_strange(session)
+        self._follow(session, server)
+        status = self.run.status()
+        session.conclude(state=str(status.state), reason=status.reason.partition("\n")[0])
+        with within(self.finish_s + _SLACK_S, self.give_up):
+            session.finish(exit_code(status))
+        self._is_sent.set()
+        return self._verdict(session, server)
+
+    def _watch_core(self) -> None:
+        """A call of wandb can wait for ever for the answer of a wandb-core that was killed."""
+        cores = [child for child in psutil.Process().children() if child.name() == "wandb-core"]
+        while not self._is_sent.wait(1.0):
+            if not any(_is_alive(core) for core in cores):
+                self.give_up()
+
+    def _refuse_if_strange(self, session: Session) -> None:
+        if session.first_row > self._feed.num_rows:
+            raise RequestError(
+                f"W&B has {session.first_row} rows of {self.about.id}, and this folder knows of "
+                f"{self._feed.num_rows}: its {places.ORDER} is lost, or somebody else wrote there.",
+                hint="Send the run again under another name: `orchestrator wandb sync RUN "
+                "--project NAME`, after deleting the run's folder wandb/.",
+            )
+
+    def _follow(self, session: Session, server: Server | None) -> None:
+        self._progressed = self._checked = time.monotonic()
+        is_over = False
+        while not is_over:
+            is_over = self._is_over()  # asked first: what is there by then is all
+            self._send_new(session)
+            if server is not None:
+                self._check(server)
+
+    def _send_new(self, session: Session) -> None:
+        while rows := self._feed.read_new():
+            for row in rows:
+                session.log(row)
+        if self.mode is Mode.ONLINE:  # W&B's offline files would hold copies; sync adds these
+            self._send_references(session)
+        self._tell()
+
+    def _send_references(self, session: Session) -> None:
+        for event in self._events.read_new():
+            if event.kind == _COMMITTED:
+                self._refer(session, int(event.fields["step"]))
+        for exhibit in list_exhibits(self.run.storage):
+            self._show(session, exhibit)
+
+    def _refer(self, session: Session, step: int) -> None:
+        name = layout.checkpoint(step)
+        commit = f"{name}/{layout.COMMIT}"
+        if self._is_known(name) or not self.run.storage.exists(commit):  # it was given up since
+            return
+        uri = f"{self.run.uri.partition('?')[0]}/{commit}"
+        is_path = "://" not in uri
+        session.refer(f"{self.about.id}-checkpoint", step, f"file://{uri}" if is_path else uri)
+        self._new_names.add(self._mark(name))
+
+    def _is_known(self, name: str) -> bool:
+        return self._mark(name) in self._delivered | self._new_names
+
+    def _mark(self, name: str) -> str:
+        return f"{self.about.project}: {name}"
+
+    def _show(self, session: Session, exhibit: Exhibit) -> None:
+        if self._is_known(exhibit.path):
+            return
+        folder = places.scratch(self.run.id) / "exhibits"
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / exhibit.file
+        file.write_bytes(self.run.storage.read(exhibit.path))
+        session.show(f"{self.about.id}-{exhibit.name}", exhibit, file)
+        self._new_names.add(self._mark(exhibit.path))
+
+    def _check(self, server: Server) -> None:
+        now = time.monotonic()
+        if now - self._checked < self.pace.check_s:
+            return
+        self._checked = now
+        with suppress(ServerError):  # an outage is wandb-core's to wait out
+            arrived = server.count()
+            if arrived > self.report.arrived or arrived >= self._feed.num_rows:
+                self._progressed = now
+            self._tell(arrived=arrived)
+        if now - self._progressed > self.pace.stall_s:
+            raise SessionLost(
+                f"No row arrived in W&B for {now - self._progressed:.0f} s: it has "
+                f"{self.report.arrived} of {self._feed.num_rows}"
+            )
+
+    def _verdict(self, session: Session, server: Server | None) -> Report:
+        if server is None:
+            self._tell(arrived=self._feed.num_rows)
+            Offline(self.run.storage).keep_only(session.folder)
+            return self._settle(Standing.COMPLETE)
+        deadline = time.monotonic() + self.pace.settle_s
+        arrived = server.count()
+        while arrived != self._feed.num_rows and time.monotonic() < deadline:
+            time.sleep(self.pace.poll_s)
+            arrived = server.count()
+        self._tell(arrived=arrived)
+        if arrived != self._feed.num_rows:
+            reason = f"W&B has {arrived} of {self._feed.num_rows} rows"
+            return self._settle(Standing.BEHIND, reason)
+        if self._is_verified and (found := self._differences(server)):
+            return self._settle(Standing.DIFFERENT, told(found))
+        _write_delivered(self.run.storage, self._delivered | self._new_names)
+        return self._settle(Standing.COMPLETE)
+
+    def _differences(self, server: Server) -> list[str]:
+        ours = Feed(run=self.run.storage).replay()
+        return list(differences(ours, server.rows(self._feed.num_rows)))
+
+    def _settle(self, standing: Standing, reason: str = "") -> Report:
+        self._feed.close()
+        self.report = replace(self.report, standing=standing, reason=reason)
+        write_report(self.run.storage, self.report)
+        return self.report
+
+    def _tell(self, *, url: str | None = None, arrived: int | None = None) -> None:
+        old, now = self.report, time.monotonic()
+        self.report = replace(
+            old,
+            rows=self._feed.num_rows,
+            url=url or old.url,
+            arrived=old.arrived if arrived is None else arrived,
+        )
+        is_due = url is not None or now - self._told >= _TELL_EVERY_S
+        if self.report != old and is_due:
+            self._told = now
+            write_report(self.run.storage, self.report)
+
+    def _server(self, session: Session) -> Server | None:
+        if self.mode is not Mode.ONLINE:
+            return None
+        assert self.key is not None
+        return Server(
+            url=self.server_url,
+            entity=session.entity,
+            project=self.about.project,
+            run=self.about.id,
+            key=self.key,
+        )
+
+    def _folder(self) -> Path:
+        storage = self.run.storage
+        if self.mode is Mode.OFFLINE and isinstance(storage, LocalStorage):
+            Offline(storage).keep_newest()
+            return storage.path()
+        folder = places.scratch(self.run.id)
+        shutil.rmtree(folder, ignore_errors=True)
+        return folder
+
+    def _is_over(self) -> bool:
+        """Waits for one poll, or until the driver says that the run is over."""
+        if not self.follow:
+            return True
+        readable, _, _ = select.select([0], [], [], self.pace.poll_s)
+        if readable and not os.read(0, 1024):
+            self.follow = False
+        return not self.follow
+
+
+@contextmanager
+def within(seconds: float, give_up: Callable[[], None]) -> Iterator[None]:
+    """wandb's own limits do not hold when wandb-core dies at a bad moment, such as its birth."""
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _read_delivered(run: Storage) -> set[str]:
+    try:
+        return set(json.loads(run.read(places.DELIVERED)))
+    except (NotFoundError, ValueError, TypeError):
+        return set()
+
+
+def _write_delivered(run: Storage, names: set[str]) -> None:
+    run.write(places.DELIVERED, json.dumps(sorted(names)).encode())

@@ -1,0 +1,166 @@
+"""What a report says: intervals, tables, calibration, mistakes; and two models side by side."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from orchestrator.errors import RequestError
+from orchestrator.settings.task import KINDS, METRICS
+from orchestrator.tasks.example import Example, Where
+from orchestrator.tasks.kinds.kind import Predictions
+from orchestrator.tasks.labels import Labels
+from orchestrator.tasks.metrics.metric import Outcome, outcome_of
+from orchestrator.tasks.metrics.picture import confusion_svg
+from orchestrator.tasks.metrics.report import report_of
+from orchestrator.tasks.metrics.resample import compare, measured
+from orchestrator.tasks.metrics.tables import calibration, class_rows, confusion, worst_mistakes
+from orchestrator.tasks.predict import predict
+from orchestrator.tasks.tokens import TaskTokenizer
+from tests.tasks.small import read_small
+
+LABELS = Labels(classes=("a", "b"))
+
+
+def outcome_with(targets: str, answers: str, shares: list[float] | None = None) -> Outcome:
+    sure = np.array(shares or [0.9] * len(answers))
+    probabilities = np.stack(
+        [np.where([answer == name for answer in answers], sure, 1 - sure) for name in "ab"], axis=1
+    )
+    predictions = Predictions(
+        answers=tuple(answers), confidence_E=sure, probabilities_EC=probabilities
+    )
+    return Outcome(targets=tuple(targets), predictions=predictions, labels=LABELS)
+
+
+def drawn(size: int, accuracy: float, *, seed: int = 0) -> Outcome:
+    """Of one sequence of targets."""
+    targets = "".join(np.random.default_rng(9).choice(["a", "b"], size))
+    is_right = np.random.default_rng(seed).random(size) < accuracy
+    pairs = zip(targets, is_right, strict=True)
+    return outcome_with(targets, "".join(t if ok else "ab"[t == "a"] for t, ok in pairs))
+
+
+def test_an_interval_holds_its_value_and_narrows_with_more_examples() -> None:
+    few = measured(METRICS["accuracy"], drawn(50, 0.8), resamples=200)
+    many = measured(METRICS["accuracy"], drawn(2000, 0.8), resamples=200)
+    for one in (few, many):
+        assert one.low <= one.value <= one.high
+    assert many.high - many.low < (few.high - few.low) / 3
+    # Of a share the interval is known: 1.96 standard errors to either side.
+    half = 1.96 * math.sqrt(many.value * (1 - many.value) / 2000)
+    assert (many.high - many.low) / 2 == pytest.approx(half, rel=0.2)
+
+
+def test_the_same_predictions_give_the_same_figures() -> None:
+    figures = [measured(METRICS["macro_f1"], drawn(40, 0.7), resamples=50) for _ in range(2)]
+    assert figures[0] == figures[1]
+
+
+def test_two_models_that_say_the_same_do_not_differ() -> None:
+    model = drawn(60, 0.7)
+    found = compare(METRICS["accuracy"], model, model, resamples=50)
+    assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
+
+
+def test_a_clear_difference_is_found_and_a_doubtful_one_is_not() -> None:
+    weak, strong = drawn(300, 0.6, seed=1), drawn(300, 0.9, seed=2)
+    clear = compare(METRICS["accuracy"], weak, strong, resamples=200)
+    assert clear.value > 0.2 and clear.low > 0 and clear.p < 0.01
+    turned = compare(METRICS["accuracy"], strong, weak, resamples=200)
+    assert turned.value == -clear.value and turned.high < 0
+    doubtful = compare(
+        METRICS["accuracy"], drawn(300, 0.8, seed=5), drawn(300, 0.8, seed=7), resamples=200
+    )
+    assert doubtful.p > 0.05 and doubtful.low < 0 < doubtful.high
+
+
+def test_a_paired_test_agrees_with_the_exact_one_of_mcnemar() -> None:
+    """Where the models differ in 8 examples and one is right in 7 of them: 2 · 9 / 2^8."""
+    first = outcome_with("a" * 40, "a" * 33 + "b" * 7)
+    second = outcome_with("a" * 40, "a" * 32 + "b" + "a" * 7)
+    found = compare(METRICS["accuracy"], first, second, resamples=4000)
+    assert found.p == pytest.approx(2 * 9 / 2**8, abs=0.02)
+
+
+def test_models_are_compared_on_the_same_examples_only() -> None:
+    with pytest.raises(RequestError, match="were not asked the same"):
+        compare(METRICS["accuracy"], outcome_with("ab", "ab"), outcome_with("ba", "ab"))
+
+
+def test_a_calibrated_model_has_no_calibration_error() -> None:
+    right = outcome_with("a" * 8 + "b" * 2, "a" * 10, [0.8] * 10)
+    assert calibration(right)[0] == pytest.approx(0)
+    too_sure = outcome_with("a" * 5 + "b" * 5, "a" * 10, [0.9] * 10)
+    error, bins = calibration(too_sure)
+    assert error == pytest.approx(0.4)
+    assert [(one.count, round(one.accuracy, 6)) for one in bins] == [(10, 0.5)]
+    mixed = outcome_with("aabb", "aaaa", [0.9, 0.9, 0.6, 0.6])
+    assert calibration(mixed)[0] == pytest.approx((0.1 + 0.6) / 2)
+
+
+def test_the_surest_mistakes_come_first() -> None:
+    outcome = outcome_with("aabb", "abab", [0.6, 0.7, 0.9, 0.8])
+    examples = [
+        Example(texts=(f"text {number}",), target=target, where=Where("f", number))
+        for number, target in enumerate("aabb")
+    ]
+    mistakes = worst_mistakes(examples, outcome)
+    assert [(one.texts[0], one.answer, one.confidence) for one in mistakes] == [
+        ("text 2", "a", 0.9),
+        ("text 1", "b", 0.7),
+    ]
+    assert len(worst_mistakes(examples, outcome, count=1)) == 1
+
+
+def test_tables_count_every_example() -> None:
+    outcome = drawn(100, 0.7)
+    counts, names = confusion(outcome)
+    assert names == ("a", "b") and counts.sum() == 100
+    rows = class_rows(outcome)
+    assert [row.support for row in rows] == counts.sum(axis=1).tolist()
+    assert rows[0].recall == pytest.approx(counts[0, 0] / counts[0].sum())
+    assert rows[1].precision == pytest.approx(counts[1, 1] / counts[:, 1].sum())
+
+
+def no_nan(text: str) -> Any:
+    raise AssertionError(f"{text} is no JSON")
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_every_kind_has_a_report_that_is_json(
+    kind: str, tmp_path: Path, tokenizer: TaskTokenizer
+) -> None:
+    read = read_small(kind, tmp_path, tokenizer)
+    model = read.model(tokenizer)
+    predictions = predict(model, read.features, read.examples, read.labels, read.task)
+    outcome = outcome_of(read.examples, predictions, read.labels)
+    report = report_of(
+        read.task, "validation", read.examples, outcome, truncated_share=0.25, resamples=5
+    )
+    plain = json.loads(json.dumps(report.plain()), parse_constant=no_nan)
+    assert plain["num_examples"] == len(read.examples)
+    assert plain["truncated_share"] == 0.25
+    assert [one["name"] for one in plain["metrics"]] == list(read.kind.metrics)
+    names = read.labels.tags if kind == "tagging" else read.labels.classes
+    if kind in ("classification", "entailment", "tagging"):
+        assert report.confusion_names == names
+        picture = ElementTree.fromstring(report.confusion_picture)
+        said = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+        assert set(names) <= set(said)
+    if kind not in ("choice", "qa", "regression", "similarity"):
+        assert [row["name"] for row in plain["classes"]] != []
+
+
+def test_names_in_a_picture_are_text_and_no_markup() -> None:
+    labels = Labels(classes=("<b>&", "x" * 99))
+    predictions = Predictions(answers=labels.classes, confidence_E=np.ones(2))
+    outcome = Outcome(targets=labels.classes, predictions=predictions, labels=labels)
+    picture = ElementTree.fromstring(confusion_svg(*confusion(outcome)))
+    assert "<b>&" in [text.text for text in picture.iter() if text.text]

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from orchestrator.runs.folder import RunFolder
+from orchestrator.runs.state import State, Status
+from orchestrator.runs.storage import Storage
+from orchestrator.settings.tracking import Tracking
+from orchestrator.tracking.wandb.about import describe, exit_code
+from tests.tracking.wandb.making import Writing
+
+SWEEP = "20261121-031523-sweep-bbbb"
+NewRun = Callable[..., Writing]
+
+
+def test_a_run_has_one_id_and_its_own_settings(run: Writing) -> None:
+    about = describe(run.folder, Tracking())
+    assert (about.id, about.name, about.group) == (run.id, run.id, None)
+    assert about.config["cluster"]["num_workers"] == 1
+    assert about.config["lineage"]["user"] == "ada"
+
+
+def test_a_diff_stays_in_the_runs_folder(new_run: NewRun, local: Storage) -> None:
+    git = {"commit": "c0ffee", "diff": "x" * 1000, "changed": ["a"]}
+    run = new_run(local, lineage={"git": git})
+    lineage = describe(run.folder, Tracking()).config["lineage"]
+    assert lineage["git"] == {"commit": "c0ffee"}
+    assert lineage["uri"] == run.folder.uri
+
+
+@pytest.mark.parametrize(("relation", "group"), [("pipeline", SWEEP), (None, None)])
+def test_parts_of_a_pipeline_are_a_group_and_a_fork_is_none(
+    new_run: NewRun, local: Storage, relation: str | None, group: str | None
+) -> None:
+    run = new_run(local, parent={"run": SWEEP, "relation": relation})
+    about = describe(run.folder, Tracking())
+    assert about.group == group
+    assert about.config["links"] == {"parent": SWEEP}
+
+
+def test_a_trial_is_in_the_group_of_its_sweep(run: Writing, local: Storage) -> None:
+    trials = local.child(f"{SWEEP}/trials")
+    for file in ("job.yaml", "lineage.json"):
+        trials.child("7").write(file, run.folder.storage.read(file))
+    about = describe(RunFolder(trials, "7"), Tracking())
+    assert (about.id, about.job_type, about.group) == (f"{SWEEP}-7", "trial", SWEEP)
+    assert about.config["links"] == {"parent": SWEEP}
+    assert describe(RunFolder(trials, "7"), Tracking(group="mine")).group == "mine"
+
+
+def test_wandb_tells_finished_killed_and_failed_apart() -> None:
+    codes = {state: exit_code(Status(state=state)) for state in State if state.is_over}
+    assert codes == {State.FINISHED: 0, State.STOPPED: 255, State.FAILED: 1}
