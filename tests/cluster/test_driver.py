@@ -22,6 +22,8 @@ from orchestrator.errors import RequestError
 from orchestrator.runs.state import State
 from orchestrator.settings.secrets import MASK
 
+pytestmark = pytest.mark.processes
+
 Make = Callable[..., Run]
 
 

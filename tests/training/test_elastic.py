@@ -19,7 +19,7 @@ from orchestrator.training.recipe import training_stream
 from tests.training.conftest import Given
 from tests.training.ranks import rows, run, run_until
 
-pytestmark = pytest.mark.ranks
+pytestmark = pytest.mark.processes
 
 STEPS = 20
 

@@ -15,7 +15,7 @@ from orchestrator.settings.optim import OnNan, Optim
 from tests.training.conftest import Given
 from tests.training.ranks import rows, run
 
-pytestmark = pytest.mark.ranks
+pytestmark = pytest.mark.processes
 
 STEPS = 20
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.training.ranks import PRELOADED
 
-pytestmark = pytest.mark.ranks
+pytestmark = pytest.mark.processes
 
 CASES = [(stage, precision) for stage in range(4) for precision in ("fp32", "bf16")]
 

@@ -11,7 +11,7 @@ from orchestrator.settings.precision import Precision
 from tests.training.conftest import Given
 from tests.training.ranks import rows, run, run_until
 
-pytestmark = pytest.mark.ranks
+pytestmark = pytest.mark.processes
 
 KILLED_AT, LAST_COMMIT, STEPS = 7, 5, 20
 CASES = [(stage, precision) for stage in range(4) for precision in (Precision.FP32, Precision.BF16)]

@@ -21,7 +21,7 @@ from tests.training.divided import (
 )
 from tests.training.papers import Reference
 
-pytestmark = pytest.mark.ranks
+pytestmark = pytest.mark.processes
 
 Found = dict[str, dict[str, Tensor]]
 

@@ -16,7 +16,7 @@ from orchestrator.errors import StorageError
 from orchestrator.settings.precision import Precision
 from orchestrator.training.weights import is_wanted, weights_of
 
-pytestmark = pytest.mark.ranks
+pytestmark = pytest.mark.processes
 
 SCRIPT = Path(__file__).with_name("gathering.py")
 OTHERS = pytest.param(Precision.FP32, marks=pytest.mark.long)

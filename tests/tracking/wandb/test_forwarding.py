@@ -14,6 +14,8 @@ from orchestrator.tracking.exhibits import write_picture, write_table
 from orchestrator.tracking.wandb.report import Standing
 from tests.tracking.wandb.making import KEY, Forwarders, Loopback, Writing, figures
 
+pytestmark = pytest.mark.processes
+
 
 def _steps(server: Loopback, run: Writing) -> list[int]:
     return [row["train/step"] for row in server.rows(run.id)]
