@@ -25,6 +25,7 @@ from tests.trained import ID, a_job, a_run, commit, prepare
 pytestmark = pytest.mark.ray
 
 
+@pytest.mark.long
 def test_a_checkpoint_becomes_a_directory_and_the_start_of_another_run(
     orchestrate: Orchestrate, tmp_path: Path
 ) -> None:

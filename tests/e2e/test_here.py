@@ -92,6 +92,7 @@ def test_a_check_that_raises_is_told_once_with_its_rank(
     assert status["blame"] == "user"
 
 
+@pytest.mark.long
 def test_a_run_on_an_object_store_is_the_same_run(orchestrate: Orchestrate, s3_uri: str) -> None:
     credentials = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
     more = {"ORCHESTRATOR_STORAGE": s3_uri, **credentials}

@@ -14,7 +14,7 @@ from orchestrator.tracking.exhibits import write_picture, write_table
 from orchestrator.tracking.wandb.report import Standing
 from tests.tracking.wandb.making import KEY, Forwarders, Loopback, Writing, figures
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.long
 
 
 def _steps(server: Loopback, run: Writing) -> list[int]:
