@@ -1,4 +1,4 @@
-"""Whether a run is shown in W&B, and where. The key is no setting: see docs/tracking.md."""
+"""Whether a run is shown in W&B, and where. The key is no setting."""
 
 from __future__ import annotations
 

@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 
 from orchestrator.planning.memory import (
     Division,
-    EncoderShape,
     Parameters,
-    activations_bytes,
     checkpoint_bytes,
     states,
 )
@@ -211,41 +209,3 @@ def test_a_checkpoint_of_bert_base() -> None:
         for precision in (FP32, BF16)
     ]
     assert sizes == [12, 14, 16, 14, 12, 12]
-
-
-BASE = EncoderShape(num_layers=12, hidden=768, intermediate=3072, num_heads=12, vocab_size=30522)
-
-
-def test_a_layer_keeps_34_bytes_a_token_and_hidden_unit_and_the_heads_floats() -> None:
-    one, two = (
-        activations_bytes(
-            replace(BASE, num_layers=layers),
-            BF16,
-            tokens=8192,
-            predictions=0,
-            is_checkpointed=False,
-        )
-        for layers in (1, 2)
-    )
-    assert two - one == 8192 * (34 * 768 + 4 * 12)
-
-
-@given(st.integers(1, 2**17), st.sampled_from(Precision))
-def test_activations_grow_with_tokens_and_checkpointing_keeps_less(
-    tokens: int, precision: Precision
-) -> None:
-    def kept(tokens: int, is_checkpointed: bool) -> int:
-        return activations_bytes(
-            BASE,
-            precision,
-            tokens=tokens,
-            predictions=tokens // 7,
-            is_checkpointed=is_checkpointed,
-        )
-
-    assert kept(tokens, False) > kept(tokens, True)
-    assert kept(2 * tokens, True) == pytest.approx(2 * kept(tokens, True), rel=0.2, abs=2**20)
-    in_fp32 = activations_bytes(
-        BASE, FP32, tokens=tokens, predictions=tokens // 7, is_checkpointed=False
-    )
-    assert kept(tokens, False) <= in_fp32

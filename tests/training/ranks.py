@@ -34,7 +34,7 @@ class PlainPort:
 
         self.rank, self.world, self.attempt = rank, world, attempt
         self.device = torch.device("cpu")
-        self.run = open_storage(folder)
+        self.run = open_storage(storage_of(folder))
         self.control = distributed.new_group(backend="gloo")
         self._folder = folder
         self._ledger = Ledger(self.run, attempt=attempt, writer="rank-000") if rank == 0 else None
@@ -51,8 +51,15 @@ class PlainPort:
             self._ledger.record(kind, **fields)
 
 
-def write_run(folder: Path, job: PretrainJob, corpus: str) -> Path:
+def storage_of(folder: Path) -> str:
+    """Where a run writes to: its folder, or what `elsewhere` in it names."""
+    elsewhere = folder / "elsewhere"
+    return elsewhere.read_text() if elsewhere.exists() else str(folder)
+
+
+def write_run(folder: Path, job: PretrainJob, corpus: str, environment: Any = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "environment.json").write_text(json.dumps(environment or {}))
     (folder / "job.yaml").write_text(freeze(job))
     (folder / "corpus.json").write_text(json.dumps(corpus))
     return folder
@@ -63,6 +70,7 @@ def rank_main(folder: Path, rank: int, world: int, attempt: int) -> None:
     with open(folder / "output" / f"{attempt}-{rank}", "wb", buffering=0) as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
+    os.environ |= json.loads((folder / "environment.json").read_text())
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank)}
     import torch
     from torch import distributed
