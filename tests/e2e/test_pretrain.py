@@ -55,7 +55,7 @@ def test_killed_stopped_and_resumed_it_ends_with_the_weights_of_a_straight_run(
     orchestrate: Orchestrate, environment: dict[str, str], corpus: tuple[str, ...], tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
-        command("run", "pretrain", *SETTINGS, *corpus, "name=cut"),
+        command("run", "pretrain", *SETTINGS, *corpus, "name=disturbed"),
         cwd=environment["PROJECT"],
         env=environment,
         stdout=subprocess.PIPE,
@@ -67,7 +67,7 @@ def test_killed_stopped_and_resumed_it_ends_with_the_weights_of_a_straight_run(
     finally:
         process.kill()  # where it has not ended by itself
         process.wait()
-    orchestrate("resume", "cut")
+    orchestrate("resume", "disturbed")
     straight = a_straight_run(tmp_path / "straight", folder)
     expected, found = by_step(straight), by_step(folder)
     assert sorted(found) == list(range(1, STEPS + 1))
@@ -78,8 +78,8 @@ def test_killed_stopped_and_resumed_it_ends_with_the_weights_of_a_straight_run(
 
 def kill_and_stop(process: subprocess.Popen[str], storage: Path) -> Path:
     """A worker by SIGKILL; and when the run has recovered, the whole of it by Ctrl-C."""
-    wait_for(process, lambda: any(storage.glob("*-cut-*")))
-    (folder,) = storage.glob("*-cut-*")
+    wait_for(process, lambda: any(storage.glob("*-disturbed-*")))
+    (folder,) = storage.glob("*-disturbed-*")
     wait_for(process, lambda: len(rows(folder, "steps")) >= 7)
     workers = [
         child
@@ -106,9 +106,9 @@ def a_straight_run(folder: Path, like: Path) -> Path:
 
 def look_at(orchestrate: Orchestrate, folder: Path) -> None:
     """What the verbs say of it."""
-    listed = json.loads(orchestrate("checkpoints", "cut", "--verify", "--json").stdout)
+    listed = json.loads(orchestrate("checkpoints", "disturbed", "--verify", "--json").stdout)
     assert [one["step"] for one in listed["checkpoints"]][-1] == STEPS
-    audited = json.loads(orchestrate("audit", "cut", "--json").stdout)
+    audited = json.loads(orchestrate("audit", "disturbed", "--json").stdout)
     assert audited["is_clean"] and audited["audit"]["steps"] == STEPS
     assert audited["audit"]["repeated_steps"] > 0 and audited["attempts"] == 3
     events = [event["kind"] for event in rows(folder, "events")]
