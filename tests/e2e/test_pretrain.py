@@ -110,7 +110,7 @@ def look_at(orchestrate: Orchestrate, folder: Path) -> None:
     assert [one["step"] for one in listed["checkpoints"]][-1] == STEPS
     audited = json.loads(orchestrate("audit", "disturbed", "--json").stdout)
     assert audited["is_clean"] and audited["audit"]["steps"] == STEPS
-    assert audited["audit"]["repeated_steps"] > 0 and audited["attempts"] == 3
+    assert audited["lost_packs"] == 0 and audited["attempts"] >= 2  # the last may have no step left
     events = [event["kind"] for event in rows(folder, "events")]
     assert events.count("resumed") == 2 and "recovering" in events
 
