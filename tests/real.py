@@ -11,10 +11,11 @@ import pytest
 
 from orchestrator.cluster.local import LocalCluster, find_local
 from orchestrator.settings.secrets import secret_values
+from tests.tracking.wandb.making import KEY, Loopback, node_of, start_loopback
 
 # Planted in the environment of everything that these tests start; it must turn up nowhere.
 PLANTED = {
-    "WANDB_API_KEY": "planted-0f9e8d7c6b5a4321",
+    "WANDB_API_KEY": KEY,
     "AWS_SECRET_ACCESS_KEY": "planted-1234/ab+c",
 }
 
@@ -26,7 +27,16 @@ def command(*words: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def wandb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
+    """For runs that ask to be tracked; conftest.py turns it off for all others."""
+    server = start_loopback(tmp_path_factory.mktemp("loopback"))
+    yield server
+    server.process.kill()
+    server.process.wait()
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory, wandb_server: Loopback) -> dict[str, str]:
     home = tmp_path_factory.mktemp("e2e")
     project = home / "project"
     project.mkdir()
@@ -35,6 +45,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return (
         os.environ
         | PLANTED
+        | node_of(wandb_server, home)
         | {
             "ORCHESTRATOR_HOME": str(home / "state"),
             "ORCHESTRATOR_STORAGE": str(home / "runs"),

@@ -190,9 +190,17 @@ class Run:
         self.folder.note("noted", text=text)
 
     def drive_here(
-        self, attempt: int, *, say: Say = print, stop: StopSignal | None = None
+        self,
+        attempt: int,
+        *,
+        say: Say = print,
+        stop: StopSignal | None = None,
+        ray: str | None = None,
     ) -> Outcome:
-        """Be the driver from that attempt on, in this process, with the run's own code."""
+        """Be the driver from that attempt on, in this process, with the run's own code.
+
+        `ray` is the address of one on this machine to share; without, it gets one of its own.
+        """
         begin = partial(self._record_submission, attempt, place=Place.HERE.value)
         task = Drive(
             run=self.folder,
@@ -201,6 +209,7 @@ class Run:
             code_dir=None,
             echo=say,
             begin=begin,
+            ray=ray,
         )
         return drive(task, stop)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.api import Orchestrator, Run
+from orchestrator.api.made import next_commands
 from orchestrator.cli.draw import draw_plan
 from orchestrator.cli.given import Job, Json, Overrides, RunName, Storage, find
 from orchestrator.cli.live import Live
@@ -16,6 +17,7 @@ from orchestrator.cli.screen import console, footer, show_json
 from orchestrator.cluster.place import Place
 from orchestrator.errors import SettingsError
 from orchestrator.runs.plan import Plan
+from orchestrator.settings.pipeline import PipelineJob
 
 app = typer.Typer()
 
@@ -176,6 +178,8 @@ def _told(ended: Run, *, as_json: bool = False) -> int:
     part = ended.id.rpartition("-")[2]
     if status.hint:
         footer(status.hint.replace(ended.id, part), f"orchestrator logs {part}")
+    elif isinstance(job := ended.job(), PipelineJob):
+        footer(*next_commands(ended.folder, job))
     else:
         footer(f"orchestrator status {part}", f"orchestrator metrics {part}", "orchestrator list")
     return status.exit_code

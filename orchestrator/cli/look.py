@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.api import Orchestrator, Run
+from orchestrator.api.made import rows_of
 from orchestrator.cli.given import Json, RunName, Storage, find
 from orchestrator.cli.screen import (
     ago,
@@ -24,7 +25,10 @@ from orchestrator.cluster.output import for_people
 from orchestrator.runs.state import State, Status
 from orchestrator.settings.build import flatten, to_plain
 from orchestrator.settings.kinds import changed_keys
+from orchestrator.settings.pipeline import PipelineJob
+from orchestrator.settings.units import format_duration
 from orchestrator.tracking.progress import read_progress
+from orchestrator.tracking.wandb.report import read_report
 
 app = typer.Typer()
 
@@ -53,9 +57,10 @@ def list_runs(
         footer("orchestrator run probe")
         return 0
     rows = table("run", "state", "attempts", "age", "took", "tags", "reason")
-    for run, status in chosen:
+    for run, status in _families(chosen):
+        is_part = bool(status.part_of)
         rows.add_row(
-            run.id,
+            f"└ {run.id}" if is_part else run.id,
             coloured(status.state),
             str(status.attempt or ""),
             ago(status.created),
@@ -85,9 +90,11 @@ def status(
         return ended.exit_code if ended.state.is_over else 0
     now = found.status()
     progress = read_progress(found.folder.storage)
+    shown = read_report(found.folder.storage)
+    url = shown.url if shown else None
     if as_json:
         facts = {"run": found.id, "uri": found.folder.uri, **_facts(now)}
-        show_json("status", **facts, progress=to_plain(progress))
+        show_json("status", **facts, progress=to_plain(progress), wandb=url)
         return 0
     console.print(f"[bold]{found.id}[/]  ", coloured(now.state), sep="")
     rows = table("", "")
@@ -97,7 +104,11 @@ def status(
     if progress and not now.state.is_over:
         rows.add_row("stage", progress.stage)
     rows.add_row("folder", found.folder.uri)
+    if url:
+        rows.add_row("W&B", url)
     console.print(rows)
+    if isinstance(job := found.job(), PipelineJob):
+        _show_steps(found, job)
     if now.hint:
         footer(now.hint.replace("RUN", found.id))
     return 0
@@ -196,6 +207,26 @@ def diff(run_a: RunName, run_b: RunName, storage: Storage = None, as_json: Json 
     return 0
 
 
+def _families(runs: list[tuple[Run, Status]]) -> list[tuple[Run, Status]]:
+    """The steps of a pipeline follow it, whatever began between them."""
+    parts: dict[str, list[tuple[Run, Status]]] = {}
+    shown = {run.id for run, _ in runs}
+    for run, status in runs:
+        if status.part_of in shown:
+            parts.setdefault(str(status.part_of), []).append((run, status))
+    heads = [(run, status) for run, status in runs if status.part_of not in shown]
+    return [one for head in heads for one in (head, *parts.get(head[0].id, ()))]
+
+
+def _show_steps(run: Run, job: PipelineJob) -> None:
+    console.print()
+    rows = table("step", "run", "state", "took", "figure", "made")
+    for row in rows_of(run.folder, job):
+        time_s = "" if row.took_s is None else format_duration(row.took_s)
+        rows.add_row(row.step, row.run, row.state, time_s, row.figure, row.made)
+    console.print(rows)
+
+
 def _facts(status: Status) -> dict[str, Any]:
     facts: dict[str, Any] = to_plain(status)
     return facts
@@ -252,4 +283,8 @@ def _lineage(run: Run) -> dict[str, Any]:
 def _results(run: Run) -> dict[str, Any]:
     """Without each rank's own figures: those differ between any two runs."""
     latest = _latest(run.metrics())
-    return {name: value for name, (value, _) in latest.items() if not name.startswith("rank/")}
+    return {
+        name: value
+        for name, (value, _) in latest.items()
+        if not name.startswith(("rank/", "system/"))
+    }

@@ -10,9 +10,7 @@ import typer
 from orchestrator.cli.given import Json, RunName, Storage, find
 from orchestrator.cli.screen import console, footer, show_json, table
 from orchestrator.errors import RequestError
-from orchestrator.runs.folder import RunFolder
 from orchestrator.settings.build import to_plain
-from orchestrator.settings.tracking import Tracking
 from orchestrator.settings.units import Unit, parse
 from orchestrator.tracking.wandb.report import Report, Standing
 from orchestrator.tracking.wandb.sync import how_far
@@ -41,7 +39,7 @@ def sync(
         timeout_s = parse(timeout, Unit.SECONDS)
     except ValueError as err:
         raise RequestError(f"--timeout={timeout} {err}.") from err
-    tracking = _tracking(found.folder)
+    tracking = found.job().tracking
     if project is not None:
         tracking = replace(tracking, project=project)
     report = sync_run(found.folder, tracking, timeout_s=timeout_s)
@@ -84,9 +82,3 @@ def _described(report: Report) -> dict[str, str]:
         "url": report.url or "",
         "reason": report.reason,
     }
-
-
-def _tracking(run: RunFolder) -> Tracking:
-    """A job of a kind that has no such settings is sent with the default ones."""
-    tracking = getattr(run.job(), "tracking", None)
-    return tracking if isinstance(tracking, Tracking) else Tracking()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.cluster.embedded import ADDRESS
 from orchestrator.cluster.outcome import Cause, Outcome
 from orchestrator.cluster.place import Place
 from orchestrator.cluster.scratch import abandon
@@ -77,17 +78,27 @@ def run_attempt(uri: str, number: int, place: Place, body: Body) -> Outcome:
 
 @contextmanager
 def _connected(place: Place) -> Iterator[None]:
-    """Ray for the length of an attempt: an embedded one on this machine, or the job's cluster."""
+    """Ray for the length of an attempt: the job's cluster, or one embedded on this machine, which
+    the steps of a pipeline share."""
     import ray
 
     if place is Place.CLUSTER:
         ray.init(address="auto")
     else:
-        ray.init(address="local", include_dashboard=False)
+        shared = os.environ.get(ADDRESS)  # the driver lets no other one through
+        ray.init(address="local", include_dashboard=False) if shared is None else ray.init(shared)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def ray_address() -> str:
+    """Of the Ray that this attempt is connected to, for processes on this node that share it."""
+    import ray
+
+    address: str = ray.get_runtime_context().gcs_address
+    return address
 
 
 def end_with_driver() -> None:

@@ -1,7 +1,8 @@
 """The driver: holds the run's lease, starts attempts as processes, writes down how they end, and
 tries again where that can help.
 
-It imports neither Ray nor torch, so a crash of either leaves somebody to tell the tale.
+It imports neither Ray nor torch, so a crash of either leaves somebody to tell the tale. Beside the
+attempts it keeps a forwarder, which shows the run's figures in W&B (showing.py).
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from orchestrator.cluster.outcome import Outcome
 from orchestrator.cluster.place import Place
 from orchestrator.cluster.process import AttemptProcess
 from orchestrator.cluster.recovery import Decision, Try, decide, try_of
+from orchestrator.cluster.showing import Showing
 from orchestrator.cluster.stop import StopSignal, stop_on_signals
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.hooks import tell
 from orchestrator.runs.insist import insist
 from orchestrator.runs.lease import RENEW_EVERY_S, Lease, LeaseLost
-from orchestrator.runs.ledger import Ledger, LedgerReader
+from orchestrator.runs.ledger import Event, Ledger, LedgerReader
 from orchestrator.settings.job import Job
 from orchestrator.settings.secrets import mask
 from orchestrator.tracking.progress import read_progress
@@ -45,6 +47,7 @@ class Drive:
     code_dir: Path | None  # the submitted code, where it is unpacked already, as Ray Jobs does
     echo: Callable[[str], None]  # gets every line of the attempts' output
     begin: Callable[[], object] = lambda: None  # called once the run is surely this driver's
+    ray: str | None = None  # address of a Ray of this machine's to share; None: one of its own
 
 
 def drive(task: Drive, stop: StopSignal | None = None) -> Outcome:
@@ -53,16 +56,22 @@ def drive(task: Drive, stop: StopSignal | None = None) -> Outcome:
     stop = stop or StopSignal()
     lease = Lease.acquire(task.run.storage)
     watch = _Watch(task.run, lease, stop, task.attempt)
+    showing = Showing(task.run, task.echo, since=task.attempt)
     try:
         task.begin()
         with stop_on_signals(stop):
             job = task.run.job()
+            showing.begin(job.tracking)
+            watch.hears.append(showing.hear)
             watch.start()
             return _Driving(task=task, job=job, stop=stop, watch=watch).to_the_end()
     finally:
         watch.end()
-        if watch.lost is None:
-            insist(lease.release)
+        try:
+            if watch.lost is None:
+                insist(lease.release)
+        finally:
+            showing.end(is_ours=watch.lost is None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +114,7 @@ class _Driving:
             number=number,
             place=task.place,
             code_dir=task.code_dir,
+            ray=task.ray,
             echo=task.echo,
             ledger=ledger,
             stop=self.stop,
@@ -181,6 +191,7 @@ class _Watch(threading.Thread):
         self._attempt = attempt
         self._over = threading.Event()
         self.lost: LeaseLost | None = None
+        self.hears: list[Callable[[Event], None]] = []  # get every event
 
     def run(self) -> None:
         reader = LedgerReader(self._run_folder.storage)
@@ -188,6 +199,8 @@ class _Watch(threading.Thread):
         while not self._over.wait(_LOOK_EVERY_S):
             try:
                 for event in reader.read_new():
+                    for hear in self.hears:
+                        hear(event)
                     if event.kind == "stop_requested" and event.attempt >= self._attempt:
                         self._stop_signal.ask(
                             f"asked for by {event.fields.get('by', 'somebody')}",

@@ -17,13 +17,18 @@ from orchestrator.runs import layout
 from orchestrator.runs.folder import RunFolder
 from orchestrator.settings.secrets import mask, secret_values
 
+ADDRESS = "RAY_ADDRESS"
 _MAX_FOLDER = 38  # characters; Ray's sockets lie 68 deeper and may have 107
 _MAX_LOG_BYTES = 1 << 20
 
 
-def ray_environment(place: Place, scratch: Path) -> dict[str, str]:
+def ray_environment(place: Place, scratch: Path, shared: str | None = None) -> dict[str, str]:
+    """`shared` is the address of an embedded one that this process lives in, with its token."""
+    if shared is not None:
+        return {ADDRESS: shared}
     environment = {
         "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers stay in the submitted code
+        "RAY_worker_niceness": "0",  # at Ray's 15 whatever else runs on a node slows training down
         "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # it tells every printed line twice
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
         "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",  # for a dead rank it would wait 30 s
@@ -35,7 +40,7 @@ def ray_environment(place: Place, scratch: Path) -> dict[str, str]:
 
 def unwanted(place: Place) -> tuple[str, ...]:
     """Variables of the caller's that would lead an embedded Ray to somebody else's cluster."""
-    return ("RAY_ADDRESS", "RAY_AUTH_TOKEN") if place is Place.HERE else ()
+    return (ADDRESS, "RAY_AUTH_TOKEN") if place is Place.HERE else ()
 
 
 def keep_ray_logs(scratch: Path, run: RunFolder, attempt: int) -> None:
@@ -65,6 +70,7 @@ def _embedded(scratch: Path) -> dict[str, str]:
         # a minute; an address where nobody listens gives them their answer at once.
         "RAY_API_SERVER_ADDRESS": "http://127.0.0.1:9",
         "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # nobody drains this machine
+        "RAY_TRAIN_METRICS_ENABLED": "0",  # nobody collects them
     }
     if len(str(scratch)) <= _MAX_FOLDER:
         environment["RAY_TMPDIR"] = str(scratch)

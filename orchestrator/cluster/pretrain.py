@@ -9,12 +9,12 @@ from typing import Any
 from orchestrator.cluster.attempt import Attempt
 from orchestrator.cluster.export import refuse_misfit, start_directory
 from orchestrator.cluster.port import rank_port
+from orchestrator.cluster.restore import restore_point
 from orchestrator.cluster.workers import Worker, run_workers
 from orchestrator.corpus.layout import MANIFEST, corpus_uri
 from orchestrator.encoder.nearby import nearby
 from orchestrator.errors import NotFoundError, RunStopped
-from orchestrator.runs.checkpoints import Checkpoints, Commit
-from orchestrator.runs.steps import last_step
+from orchestrator.runs.checkpoints import Commit
 from orchestrator.runs.storage import open_storage
 from orchestrator.settings.pretrain import PretrainJob
 from orchestrator.settings.units import format_duration
@@ -29,7 +29,7 @@ def pretrain(attempt: Attempt) -> None:
             f"The corpus {job.corpus.name} is not prepared: {corpus} has no {MANIFEST}.",
             hint=f"orchestrator run prepare corpus={job.corpus.name}, with the same settings",
         )
-    commit = restore_point(attempt)
+    commit = restore_point(attempt, attempt.run.storage)
     encoder = None
     if job.encoder is not None:
         encoder = start_directory(attempt, job.encoder)
@@ -42,34 +42,10 @@ def pretrain(attempt: Attempt) -> None:
         raise RunStopped(f"budget.max_duration={limit} is used up at step {ending['step']}")
 
 
-def restore_point(attempt: Attempt) -> Commit | None:
-    """The newest whole checkpoint; never a silent start from step 0 (law 9)."""
-
-    def note(kind: str, **fields: Any) -> None:
-        attempt.ledger.record(kind, **fields)
-        if "message" in fields:
-            print(fields["message"], flush=True)
-
-    def tell(done: int, total: int) -> None:
-        attempt.progress.show("looking at checkpoints", done, total, "bytes")
-
-    run = attempt.run.storage
-    commit = Checkpoints(run).restore_point(note, tell)
-    if commit is not None:
-        lost = max(0, last_step(run) - commit.step)
-        note("resumed", step=commit.step, from_attempt=commit.attempt, steps_lost=lost)
-        again = f"; {lost} steps are made again" if lost else ""
-        print(f"Going on from step {commit.step} of attempt {commit.attempt}{again}.", flush=True)
-    elif lost := last_step(run):
-        told = f"No attempt before committed a checkpoint: {lost} steps are made again from step 0."
-        note("begun_again", steps_lost=lost, message=told)
-    return commit
-
-
 def pretrain_rank(
     worker: Worker, *, corpus: str, encoder: str | None, commit: Commit | None
 ) -> dict[str, Any]:
-    from orchestrator.training.loop import pretrain as train  # torch, transformers, DeepSpeed
+    from orchestrator.training.pretrain import pretrain as train  # torch, transformers, DeepSpeed
     from orchestrator.training.setup import Start
 
     assert isinstance(worker.job, PretrainJob)

@@ -40,6 +40,7 @@ class AttemptProcess:
     number: int
     place: Place
     code_dir: Path | None  # the submitted code, where it is unpacked already
+    ray: str | None  # the address of one to share
     echo: Callable[[str], None]
     ledger: Ledger
     stop: StopSignal
@@ -71,10 +72,10 @@ class AttemptProcess:
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),
             "PYTHONUNBUFFERED": "1",
-            **ray_environment(self.place, scratch),
         }
         for name in unwanted(self.place):
             environment.pop(name, None)
+        environment |= ray_environment(self.place, scratch, self.ray)
         return subprocess.Popen(
             command,
             cwd=code_dir,

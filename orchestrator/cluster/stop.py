@@ -47,7 +47,13 @@ class StopSignal:
 
 @contextmanager
 def stop_on_signals(stop: StopSignal) -> Iterator[None]:
-    """SIGINT and SIGTERM ask `stop` while this is open; the handlers before are put back after."""
+    """SIGINT and SIGTERM ask `stop` while this is open; the handlers before are put back after.
+
+    Signals are the main thread's: where a run is driven in another, that one passes stops on.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def handle(number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name

@@ -28,7 +28,7 @@ from orchestrator.cluster.world import (
 )
 from orchestrator.errors import StorageError
 
-_LOOK_EVERY_S = 0.2
+_LOOK_EVERY_S = 0.5
 _LOOK_AT_NODES_EVERY_S = 2.0
 
 

@@ -19,6 +19,8 @@ from typing import Any
 import ray
 import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2.api.config import FailureConfig  # ray.train has two of that name
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -175,9 +177,25 @@ def _desk() -> Any:
     return ray.remote(num_cpus=0)(Desk).options(scheduling_strategy=here).remote()
 
 
+class _Trainer(TorchTrainer):
+    """Without a process for data sets, which there are none of, and one that would let go of the
+    group's room if Train's controller died: an embedded Ray dies with it. Each idle process wakes
+    a hundred times a second, and takes a hundredth of a core from those that train.
+    """
+
+    is_embedded = False
+
+    def _create_default_callbacks(self) -> list[Any]:
+        unused: tuple[type, ...] = (DatasetsCallback,)
+        if self.is_embedded:
+            unused += (PlacementGroupCleanerCallback,)
+        made: list[Any] = super()._create_default_callbacks()
+        return [each for each in made if not isinstance(each, unused)]
+
+
 def _trainer(attempt: Attempt, config: dict[str, Any], world: int, scratch: Path) -> TorchTrainer:
     cluster = attempt.job.cluster
-    return TorchTrainer(
+    trainer = _Trainer(
         _worker_main,
         train_loop_config=config,
         torch_config=TorchConfig(
@@ -198,6 +216,8 @@ def _trainer(attempt: Attempt, config: dict[str, Any], world: int, scratch: Path
             ),
         ),
     )
+    trainer.is_embedded = attempt.place is Place.HERE
+    return trainer
 
 
 def _worker_main(config: Mapping[str, Any]) -> None:

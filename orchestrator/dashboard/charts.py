@@ -54,10 +54,15 @@ def curve(columns: Columns, wish: Wish) -> dict[str, Any]:
 
 
 def positions(columns: Columns, axis: str) -> Floats:
-    """Time is in seconds since the run's first line."""
+    """Time is in seconds since the run's first line. Tokens are those of a row's step: who measures
+    a rank's load knows of none."""
     if axis == "time":
         return columns.time - columns.time[0] if len(columns) else columns.time
-    return np.asarray(columns.tokens if axis == "tokens" else columns.step, np.float64)
+    step, tokens = columns.step.astype(np.float64), columns.tokens.astype(np.float64)
+    told = tokens > 0
+    if axis == "step" or not told.any():
+        return step if axis == "step" else tokens
+    return np.where(told, tokens, np.interp(step, step[told], tokens[told]))
 
 
 def bucket_rows(num_rows: int, points: int) -> int:

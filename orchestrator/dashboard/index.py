@@ -24,6 +24,7 @@ from orchestrator.runs.ledger import Event, LedgerReader
 from orchestrator.runs.segments import SegmentName
 from orchestrator.runs.state import Status, derive
 from orchestrator.tracking.progress import Progress, read_progress
+from orchestrator.tracking.system import is_system
 
 _FRESH_S = {True: 0.5, False: 5.0}  # local disk, object store
 _LOOK_AGAIN_S = 30.0  # at a run that is over, where folders have no time of their own
@@ -177,7 +178,7 @@ def _latest(folder: RunFolder, attempt: int) -> dict[str, float]:
     run, found = folder.storage, dict[str, float]()
     for entry in run.list(layout.METRICS):
         name = SegmentName.parse(entry.name)
-        if name is None or name.attempt != attempt:
+        if name is None or name.attempt != attempt or is_system(name.writer):
             continue
         start = max(0, entry.size_bytes - _TAIL_BYTES)
         lines = run.read(f"{layout.METRICS}/{entry.name}", start=start).split(b"\n")[:-1]

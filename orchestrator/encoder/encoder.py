@@ -6,7 +6,7 @@ sums: what they are divided by is counted over the whole step.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -43,15 +43,39 @@ class Encoder(nn.Module):
         self, tokens_T: Tensor, positions_T: Tensor, segments_T: Tensor, layout: Layout
     ) -> Tensor:
         """The last hidden states, [T, D]. Positions count from 0 in each sample."""
+        output = self._read(tokens_T, positions_T, segments_T, layout)
+        return cast(Tensor, output.last_hidden_state).squeeze(0)
+
+    def layer_states(
+        self, tokens_T: Tensor, positions_T: Tensor, segments_T: Tensor, layout: Layout
+    ) -> list[Tensor]:
+        """[T, D] of every layer, those of the embeddings first."""
+        output = self._read(tokens_T, positions_T, segments_T, layout, output_hidden_states=True)
+        return [states_1TD.squeeze(0) for states_1TD in output.hidden_states]
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The lowest first."""
+        modules = self.model.base_model.modules()
+        return [each for each in modules if isinstance(each, GradientCheckpointingLayer)]
+
+    def _read(
+        self,
+        tokens_T: Tensor,
+        positions_T: Tensor,
+        segments_T: Tensor,
+        layout: Layout,
+        **options: bool,
+    ) -> Any:
         if self.settings.segments == 1:
             segments_T = torch.zeros_like(segments_T)
-        output = self.model.base_model(
+        return self.model.base_model(
             input_ids=tokens_T[None],
             position_ids=positions_T[None] + self._blueprint.first_position(self.pad_id),
             token_type_ids=segments_T[None],
             layout=layout,
+            **options,
         )
-        return cast(Tensor, output.last_hidden_state).squeeze(0)
 
     def vocabulary_loss(self, hidden_TD: Tensor, chosen_P: Tensor, targets_P: Tensor) -> Tensor:
         """The sum over the chosen tokens of the cross-entropy of what should stand there."""
@@ -92,9 +116,8 @@ class Encoder(nn.Module):
 
     def compile_layers(self) -> None:
         """Each layer by itself: they are alike, so one is compiled. See `compile_findings`."""
-        for module in self.model.modules():
-            if isinstance(module, GradientCheckpointingLayer):
-                module.compile(dynamic=True)
+        for layer in self.layers:
+            layer.compile(dynamic=True)
 
     def _transformed(self, hidden_TD: Tensor, chosen_P: Tensor) -> Tensor:
         return TRANSFORMS[self.settings.family](self._vocabulary_head, hidden_TD[chosen_P])

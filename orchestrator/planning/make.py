@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,16 @@ from orchestrator.cluster.http import RayHttp
 from orchestrator.errors import StorageError
 from orchestrator.planning.corpus import corpus_findings, derive_corpus, text_inside
 from orchestrator.planning.encoder import Frozen, freeze_encoder
+from orchestrator.planning.evaluate import freeze_evaluation, look_ahead_evaluation
+from orchestrator.planning.finetune import look_ahead_task
+from orchestrator.planning.pipeline import (
+    Promised,
+    Steps,
+    plan_steps,
+    promised_encoder,
+    without_promised,
+)
+from orchestrator.planning.predict import files_inside, look_ahead_prediction
 from orchestrator.planning.pretrain import Outlook, Surroundings, look_ahead
 from orchestrator.planning.resources import (
     ask_cluster,
@@ -23,9 +33,13 @@ from orchestrator.runs.code import CodeTree, read_tree
 from orchestrator.runs.lineage import gather
 from orchestrator.runs.plan import Plan, Resources
 from orchestrator.runs.storage import LocalStorage, Storage, open_storage
+from orchestrator.settings.evaluate import EvaluateJob
 from orchestrator.settings.finding import Finding
+from orchestrator.settings.finetune import FinetuneJob
 from orchestrator.settings.job import Job
 from orchestrator.settings.load import change, load
+from orchestrator.settings.pipeline import PipelineJob
+from orchestrator.settings.predict import PredictJob
 from orchestrator.settings.prepare import PrepareJob
 from orchestrator.settings.pretrain import PretrainJob
 
@@ -43,6 +57,7 @@ class Request:
     find_cluster: FindCluster = lambda _: None  # a job → its cluster; None: here, on this machine
     start_from: Job | None = None  # a fork's parent job; overrides go on top of it
     parent: dict[str, Any] | None = None
+    promised: Promised | None = None  # what earlier steps of its pipeline will have made
 
 
 def make_plan(request: Request) -> Plan:
@@ -59,7 +74,8 @@ def make_plan(request: Request) -> Plan:
     findings = [*findings, *storage_found]
     if job is None:
         return replace(plan, findings=tuple(findings))
-    code, code_found = _code(job, request.working_dir, storage)
+    steps = _plan_steps(job, request)
+    code, code_found = _code([job, *steps.children.values()], request.working_dir, storage)
     http = request.find_cluster(job)
     resources = ask_cluster(job, http) if http else this_machine(job)
     findings += [*code_found, *resource_findings(job, resources)]
@@ -67,18 +83,23 @@ def make_plan(request: Request) -> Plan:
     findings += source_findings(job, code)
     frozen = Frozen(job=job)
     if storage is not None:
-        frozen = freeze_encoder(job, storage, resources, request.overrides)
+        frozen = promised_encoder(job, request.promised) or freeze_encoder(
+            job, storage, resources, request.overrides
+        )
+        frozen = freeze_evaluation(frozen, storage)
     outlook = _look_ahead(frozen, request, storage, resources)
+    outlook = without_promised(outlook, job, request.promised, request.storage)
     return replace(
         plan,
         job=frozen.job,
         parent=plan.parent or frozen.parent,
-        findings=(*findings, *outlook.findings, *frozen.findings),
+        findings=(*findings, *steps.further(findings), *outlook.findings, *frozen.findings),
         code=code,
         resources=resources,
-        derived=derive(job) | outlook.derived,
+        derived=(steps.derived or derive(job)) | outlook.derived,
         lineage=plan.lineage | outlook.lineage | frozen.lineage,
-        warnings=(*resource_warnings(job, resources), *outlook.warnings),
+        warnings=(*resource_warnings(job, resources), *steps.warnings, *outlook.warnings),
+        children=steps.children,
     )
 
 
@@ -86,6 +107,25 @@ def _load(request: Request) -> tuple[Job | None, list[Finding]]:
     if request.start_from is None:
         return load(request.kind, request.overrides, working_dir=request.working_dir)
     return change(request.start_from, request.overrides, working_dir=request.working_dir)
+
+
+def _plan_steps(job: Job, request: Request) -> Steps:
+    """Of a pipeline; another job has none."""
+    if not isinstance(job, PipelineJob):
+        return Steps()
+
+    def plan_step(kind: str, overrides: tuple[str, ...], promised: Promised) -> Plan:
+        step = Request(
+            kind=kind,
+            overrides=overrides,
+            storage=request.storage,
+            working_dir=request.working_dir,
+            find_cluster=lambda _: request.find_cluster(job),  # one for all
+            promised=promised,
+        )
+        return make_plan(step)
+
+    return plan_steps(job, request.storage, plan_step)
 
 
 def _look_ahead(
@@ -97,13 +137,19 @@ def _look_ahead(
         wrong = list(corpus_findings(job.corpus, resources))
         derived = {} if wrong else derive_corpus(job.corpus, request.storage)
         return Outlook(findings=wrong, derived=derived)
-    if isinstance(job, PretrainJob) and storage is not None:
+    if isinstance(job, EvaluateJob):
+        return look_ahead_evaluation(job, frozen.origin)
+    if isinstance(job, PredictJob):
+        return look_ahead_prediction(job, frozen.origin, resources)
+    if isinstance(job, PretrainJob | FinetuneJob) and storage is not None:
         around = Surroundings(
             storage=storage,
             resources=resources,
             overrides=request.overrides,
             origin=frozen.origin,
         )
+        if isinstance(job, FinetuneJob):
+            return look_ahead_task(job, around)
         return look_ahead(job, around)
     return Outlook()
 
@@ -120,15 +166,24 @@ def derive(job: Job) -> dict[str, Any]:
     }
 
 
-def _code(job: Job, working_dir: Path, storage: Storage | None) -> tuple[CodeTree, list[Finding]]:
-    """Runs and text that are kept inside of the working directory do not travel with the code."""
+def _code(
+    jobs: Sequence[Job], working_dir: Path, storage: Storage | None
+) -> tuple[CodeTree, list[Finding]]:
+    """Runs and text that are kept inside of the working directory do not travel with the code.
+
+    The first job's settings count; after it come the steps of a pipeline.
+    """
     inside = [storage.path()] if isinstance(storage, LocalStorage) else []
-    settings = job.code
-    if isinstance(job, PrepareJob | PretrainJob):
-        if job.corpus.path is not None and "://" not in job.corpus.path:
-            inside.append(Path(job.corpus.path))
-        text = text_inside(job.corpus, working_dir)
-        settings = replace(settings, exclude=(*settings.exclude, *text))
+    settings = jobs[0].code
+    for job in jobs:
+        if isinstance(job, PrepareJob | PretrainJob):
+            if job.corpus.path is not None and "://" not in job.corpus.path:
+                inside.append(Path(job.corpus.path))
+            text = text_inside(job.corpus, working_dir)
+            settings = replace(settings, exclude=(*settings.exclude, *text))
+        if isinstance(job, PredictJob):
+            rows = files_inside(job, working_dir)
+            settings = replace(settings, exclude=(*settings.exclude, *rows))
     return read_tree(working_dir, settings, leave_out=inside)
 
 

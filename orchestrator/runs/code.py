@@ -29,7 +29,8 @@ CONTENTS = ".orchestrator-code.json"  # inside the zip: path → sha256
 _MAX_FILES = 20_000
 SECRET_FILES = (".env", ".env.*", ".envrc", "*.pem", "id_rsa*", "id_ed25519*", ".netrc", ".pypirc")
 _NEVER = (
-    *(".git", ".hg", ".venv", "venv", "__pycache__", "node_modules", "*.egg-info", "wandb"),
+    *(".git", ".hg", ".venv", "venv", "__pycache__", "node_modules", "*.egg-info"),
+    "wandb/*",  # what W&B leaves there; further down a package may be called so
     *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".ipynb_checkpoints"),
     *("*.pyc", CONTENTS, *SECRET_FILES),
 )

@@ -117,7 +117,12 @@ def create_run(storage: Storage, run_id: str, plan: Plan) -> RunFolder:
     def write() -> None:
         run.storage.write(layout.CODE, code.zip())
         run.storage.write(layout.LINEAGE, json.dumps(lineage, indent=1).encode())
-        run.note("created", job=job.kind, tags=list(job.tags), user=lineage.get("user"))
+        for name, child in plan.children.items():
+            run.storage.write(layout.child(name), freeze(child).encode())
+        parent = plan.parent or {}
+        part_of = {"part_of": parent["run"]} if "step" in parent else {}  # of a pipeline
+        user = lineage.get("user")
+        run.note("created", job=job.kind, tags=list(job.tags), user=user, **part_of)
         run.storage.write(layout.JOB, freeze(job).encode())
 
     _whole_or_nothing(run.storage, write)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from orchestrator.errors import NotFoundError, RequestError
 
@@ -22,6 +22,20 @@ def new_id(word: str, now: datetime | None = None) -> str:
     chance = "".join(secrets.choice(_ALPHABET) for _ in range(2))
     moment = now.strftime("%Y%m%d-%H%M%S")
     return f"{moment}-{word}-{_ALPHABET[high]}{_ALPHABET[low]}{chance}"
+
+
+def child_id(parent: str, word: str, number: int) -> str:
+    """The id of a pipeline's step, counted from 1: always the same, and next in order."""
+    moment, size = parent[:15], len(_ALPHABET)
+    value = number
+    for place, letter in enumerate(reversed(parent[-4:])):
+        value += _ALPHABET.index(letter) * size**place
+    later, value = divmod(value, size**4)
+    if later:
+        then = datetime.strptime(moment, "%Y%m%d-%H%M%S") + timedelta(seconds=later)
+        moment = then.strftime("%Y%m%d-%H%M%S")
+    letters = [_ALPHABET[value // size**place % size] for place in (3, 2, 1, 0)]
+    return f"{moment}-{parent[16:-5]}-{word}-{''.join(letters)}"
 
 
 def when(run_id: str) -> tuple[str, str]:

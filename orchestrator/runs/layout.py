@@ -19,6 +19,9 @@ UNIVERSAL = "universal"
 QUARANTINE = f"{CHECKPOINTS}/quarantined"
 EXPORT = "export"  # a Hugging Face directory: what an `export` run makes
 START = "start"  # another, of the run's starting weights, where those are another run's checkpoint
+RESULT = "result.json"  # what a fine-tune scored; written last
+TRIALS = "trials"  # runs inside of a run: the seeds of a fine-tune, the trials of a sweep
+CHILDREN = "children"  # of a pipeline: the frozen jobs of its steps
 EXPORTED = "orchestrator.json"  # in both, written last: where the weights are from
 
 _CHECKPOINT = re.compile(r"step-(\d{6,})")
@@ -29,6 +32,11 @@ _RANK = re.compile(r"rank-\d{3,}\.json")
 def code_of_attempt(attempt: int) -> str:
     """Where `resume --code here` keeps the newer code."""
     return f"code-{attempt:04d}.zip"
+
+
+def child(name: str) -> str:
+    """Where a pipeline keeps the job of a step until that is a run of its own."""
+    return f"{CHILDREN}/{name}.yaml"
 
 
 def ray_logs(attempt: int) -> str:
@@ -67,6 +75,10 @@ def quarantined(step: int, number: int) -> str:
 def quarantined_step(name: str) -> int | None:
     match = _QUARANTINED.fullmatch(name)
     return int(match[1]) if match else None
+
+
+def trial(number: int) -> str:
+    return f"{TRIALS}/{number:04d}"
 
 
 def trace(first: int, last: int, attempt: int) -> str:

@@ -83,6 +83,7 @@ class Plan:
     findings: tuple[Finding, ...] = ()
     warnings: tuple[str, ...] = ()
     parent: dict[str, Any] | None = None
+    children: dict[str, Job] = field(default_factory=dict)  # a pipeline's steps, by name
 
     @property
     def fingerprint(self) -> Fingerprint | None:

@@ -63,6 +63,7 @@ class Status:
     driver: str | None = None
     tags: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    part_of: str | None = None  # the pipeline whose step it is
     is_lost: bool = False  # failed without a word: judged from the lease alone
     is_spent: bool = False  # failed as often as recovery allows
 
@@ -116,7 +117,8 @@ def _apply(status: Status, event: Event) -> Status:
         return replace(status, notes=(*status.notes, str(said.get("text", ""))))
     if event.kind == "created":
         tags = dict.fromkeys([*said.get("tags", ()), *status.tags])
-        return replace(status, created=event.time, tags=tuple(tags))
+        part_of = said.get("part_of")
+        return replace(status, created=event.time, tags=tuple(tags), part_of=part_of)
     state = _STATE_OF.get(event.kind)
     if state is None or event.attempt < status.attempt:
         return status  # a late word of an attempt that was given up

@@ -10,6 +10,7 @@ from orchestrator.settings.code import Code
 from orchestrator.settings.field import Bounds, setting
 from orchestrator.settings.notify import Notify
 from orchestrator.settings.recovery import Recovery
+from orchestrator.settings.tracking import Tracking
 
 NAME = Bounds(
     pattern=r"[a-z0-9][a-z0-9-]{0,39}",
@@ -36,6 +37,7 @@ class Job:
     cluster: Cluster = setting("Where it runs and what it asks for", factory=Cluster)
     recovery: Recovery = setting("How often it is tried again by itself", factory=Recovery)
     notify: Notify = setting("Who is told when it ends", factory=Notify)
+    tracking: Tracking = setting("What is shown in W&B", factory=Tracking)
     code: Code = setting("Which files travel with it", factory=Code)
     extensions: tuple[str, ...] = setting(
         "Modules of yours to import first; each may register names that settings can use",

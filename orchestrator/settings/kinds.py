@@ -11,15 +11,23 @@ import yaml
 
 from orchestrator.errors import RequestError, SettingsError
 from orchestrator.settings.build import build, defaults_of, flatten, to_plain
+from orchestrator.settings.evaluate import EvaluateJob
 from orchestrator.settings.export import ExportJob
 from orchestrator.settings.finding import did_you_mean
+from orchestrator.settings.finetune import FinetuneJob
 from orchestrator.settings.job import Job
+from orchestrator.settings.pipeline import PipelineJob
+from orchestrator.settings.predict import PredictJob
 from orchestrator.settings.prepare import PrepareJob
 from orchestrator.settings.pretrain import PretrainJob
 from orchestrator.settings.probe import ProbeJob
 
 KINDS: dict[str, type[Job]] = {
-    cls.kind: cls for cls in (PrepareJob, PretrainJob, ExportJob, ProbeJob)
+    cls.kind: cls
+    for cls in (
+        *(PrepareJob, PretrainJob, FinetuneJob, EvaluateJob, ExportJob, PredictJob, ProbeJob),
+        PipelineJob,
+    )
 }
 SCHEMA = "orchestrator.job/1"
 

@@ -23,8 +23,8 @@ class Mode(Enum):
 @dataclass(frozen=True, kw_only=True)
 class Tracking:
     mode: Mode = setting(
-        "W&B online, offline (in the run's folder) or off; auto: online where there is a key, "
-        "else offline",
+        "W&B online, offline (in the run's folder) or off; auto: as WANDB_MODE on the driver's "
+        "node says, else online where there is a key, else offline",
         default=Mode.AUTO,
     )
     project: str = setting("Project in W&B", default="orchestrator", bounds=_WORD)

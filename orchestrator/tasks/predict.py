@@ -9,27 +9,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import nn
 
-from orchestrator.encoder.encoder import Encoder
 from orchestrator.settings.task import Task
 from orchestrator.tasks.example import Example
 from orchestrator.tasks.features import Array, Features
-from orchestrator.tasks.heads.head import Head
 from orchestrator.tasks.kinds.kind import Predictions, kind_of
 from orchestrator.tasks.labels import Labels
+from orchestrator.tasks.model import TaskModel
 from orchestrator.tasks.packed import pack
 
-_AT_ONCE = 4096  # tokens
-
-
-class TaskModel(nn.Module):
-    """An encoder and the head of a task."""
-
-    def __init__(self, encoder: Encoder, head: Head) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.head = head
+AT_ONCE = 4096  # tokens
 
 
 def predict(
@@ -58,15 +47,19 @@ def run(
     parts: list[tuple[Array, ...]] = []
     was_training = model.training
     model.eval()
-    for chosen_E in features.groups(order_E, max_tokens=_AT_ONCE):
+    for chosen_E in features.groups(order_E, max_tokens=AT_ONCE):
         packed = pack(features, chosen_E).to(device)
-        hidden_TD = model.encoder(
-            packed.tokens_T, packed.positions_T, packed.segments_T, packed.layout
-        )
-        outputs = model.head(hidden_TD, packed)
+        outputs = model(packed)
         parts.append(tuple(output.float().cpu().numpy() for output in outputs))
         on_group(len(chosen_E))
     model.train(was_training)
+    return assembled(parts, order_E, features)
+
+
+def assembled(
+    parts: Sequence[tuple[Array, ...]], order_E: Array, features: Features
+) -> tuple[Array, ...]:
+    """What was put out group by group, in the examples' own order."""
     joined = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
     return tuple(_in_order(column, order_E, features) for column in joined)
 

@@ -28,5 +28,8 @@ class Engine(Protocol):
     def snapshot(self) -> dict[str, Any]:
         """File name → what this rank must write into it, in the host's memory. A collective."""
 
+    def weights(self) -> dict[str, Tensor]:
+        """All of the module's, whole, in fp32 in the host's memory. A collective."""
+
     def restore(self, folder: Path) -> None:
         """From a folder with the files of all ranks, in the form for this world. A collective."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,10 +71,16 @@ def make_directory(export: Export, tell: Tell) -> None:
         made = Made(run=run, job=job, commit=commit, encoder=encoder, tokenizer=tokenizer)
         lineage = lineage_of(made)
         (folder / CARD).write_text(card_of(lineage), encoding="utf-8")
-        target.remove("")
-        for path in sorted(folder.iterdir()):
-            _copy(path, target)
-        target.write(layout.EXPORTED, json.dumps(lineage, indent=1).encode())
+        copy_directory(folder, target, lineage)
+
+
+def copy_directory(folder: Path, target: Storage, lineage: Mapping[str, Any]) -> None:
+    """In the place of what is there; the lineage comes last."""
+    target.remove("")
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            _copy(path, path.relative_to(folder).as_posix(), target)
+    target.write(layout.EXPORTED, json.dumps(lineage, indent=1).encode())
 
 
 def encoder_of(
@@ -139,8 +146,8 @@ def _fit_tokenizer(folder: Path, model: Model) -> None:
     path.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
 
 
-def _copy(path: Path, target: Storage) -> None:
-    writer = target.open_writer(path.name)
+def _copy(path: Path, name: str, target: Storage) -> None:
+    writer = target.open_writer(name)
     try:
         with path.open("rb") as file:
             while data := file.read(_CHUNK_BYTES):

@@ -1,7 +1,7 @@
-"""Pretraining on one rank of a group, told in the order in which it happens.
+"""Training on one rank of a group, told in the order in which it happens.
 
-`cluster/pretrain.py` calls `pretrain` on every rank through Ray; tests and benchmarks call it in
-plain processes. Whatever the world, the same steps see the same packs; rank 0 writes the numbers.
+`pretrain.py` and `finetune.py` bring what it trains on. Whatever the world, the same steps see the
+same packs; rank 0 writes the numbers.
 """
 
 from __future__ import annotations
@@ -16,24 +16,18 @@ import torch
 from torch import Tensor
 
 from orchestrator.corpus.packs.audit import StepRecord
-from orchestrator.corpus.packs.loader import Loader
-from orchestrator.corpus.packs.stream import Cursor, Share
+from orchestrator.corpus.packs.stream import Cursor
 from orchestrator.errors import RunFailed
-from orchestrator.objectives.ready import ReadyPack
 from orchestrator.runs.checkpoints import Commit, Keep
 from orchestrator.settings.optim import OnNan
-from orchestrator.settings.pretrain import PretrainJob
-from orchestrator.training.agree import Agreed, Feeding, Wishes, added_up
-from orchestrator.training.choices import told_choices
-from orchestrator.training.engine import Stepped
-from orchestrator.training.evaluating import Validation
+from orchestrator.settings.training import TrainingJob
+from orchestrator.training.agree import Agreed, Wishes, added_up, agree
+from orchestrator.training.engine import Engine, Stepped
+from orchestrator.training.material import Material
 from orchestrator.training.meter import Meter, memory_bytes, peak_flops
 from orchestrator.training.port import WorkerPort
-from orchestrator.training.pretraining import Weighing
-from orchestrator.training.recipe import course_of, share_of
 from orchestrator.training.records import Records
 from orchestrator.training.saving import Saver
-from orchestrator.training.setup import Setup, Start, set_up
 from orchestrator.training.standing import Standing
 from orchestrator.training.tracing import Tracing
 
@@ -52,35 +46,40 @@ class End(StrEnum):
 class Ending:
     end: End
     step: int
+    standing: Standing
 
 
-def pretrain(port: WorkerPort, job: PretrainJob, start: Start) -> Ending:
-    with set_up(port, job, start) as setup:
-        course = course_of(job)
-        num_steps = course.horizon.steps if course.horizon else None
-        if port.rank == 0:
-            print(told_choices(port, job, setup), flush=True)
-        with closing(Records(port, num_steps=num_steps)) as records:
-            return _Training(port, job, setup, records).run()
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What is trained, on what, and from where on."""
+
+    engine: Engine
+    material: Material
+    standing: Standing
+
+
+def train(port: WorkerPort, job: TrainingJob, lesson: Lesson) -> Ending:
+    """All ranks call it, and all come to the same end."""
+    with closing(Records(port, num_steps=lesson.material.num_steps)) as records:
+        return _Training(port, job, lesson, records).run()
 
 
 class _Training:
-    def __init__(self, port: WorkerPort, job: PretrainJob, setup: Setup, records: Records) -> None:
-        self._port, self._job, self._setup, self._records = port, job, setup, records
-        self._course = course_of(job)
-        self._standing = _with_allowance(setup.standing, job)
-        self._feeding = Feeding(port, setup.encoder, setup.terms)
+    def __init__(
+        self, port: WorkerPort, job: TrainingJob, lesson: Lesson, records: Records
+    ) -> None:
+        self._port, self._job, self._records = port, job, records
+        self._engine, self._material = lesson.engine, lesson.material
+        self._standing = _with_allowance(lesson.standing, lesson.material.max_duration)
         self._meter = Meter(
             world=port.world,
             peak=_peak(port, job),
-            spent_before_s=setup.standing.spent_s,
-            trained_before_s=setup.standing.trained_s,
+            spent_before_s=self._standing.spent_s,
+            trained_before_s=self._standing.trained_s,
         )
-        self._validation = _validation(port, job, setup)
-        self._validation_loss: float | None = None
         self._tracing = Tracing(port, job.profile)
         self._end = End.STOPPED  # why rank 0 wished to stop
-        self._saved_at, self._saved_step = time.monotonic(), setup.standing.step
+        self._saved_at, self._saved_step = time.monotonic(), self._standing.step
         self._saver = Saver(
             port,
             Keep.of(job.checkpoint),
@@ -89,16 +88,13 @@ class _Training:
         )
 
     def run(self) -> Ending:
-        setup, meter = self._setup, self._meter
-        loader = Loader(
-            setup.stream, self._share_at, self._standing.cursor, transform=setup.transform
-        )
+        material, meter = self._material, self._meter
         try:
-            with loader as steps:
-                while not self._course.is_over(self._standing.mark):
+            with material.steps(self._standing.cursor) as steps:
+                while not material.is_over(self._standing):
                     meter.begin_step()
                     micro_batches, cursor = next(steps)
-                    agreed = self._feeding.agree(micro_batches, self._wishes())
+                    agreed = agree(self._port, material.tally(micro_batches), self._wishes())
                     if agreed.must_stop:
                         return self._stop()
                     if agreed.is_due:
@@ -113,25 +109,23 @@ class _Training:
         except BaseException:
             self._saver.abandon()
             raise
-        return Ending(end=End.FINISHED, step=self._standing.step)
+        return self._ending(End.FINISHED)
 
-    def _share_at(self, packs_total: int) -> Share:
-        packs = self._course.packs_per_step(packs_total)
-        return share_of(self._job, packs, world=self._port.world, rank=self._port.rank)
-
-    def _step(self, micro_batches: list[list[ReadyPack]], agreed: Agreed) -> tuple[Tensor, Stepped]:
+    def _step(self, micro_batches: list[Any], agreed: Agreed) -> tuple[Tensor, Stepped]:
         """Forward and backward of this rank's micro-batches, and the optimizer's step."""
-        weighing = Weighing(step=self._standing.step, counts=agreed.counts)
-        engine, last = self._setup.engine, len(micro_batches) - 1
+        weighing = self._material.weighing(self._standing.step, agreed.counts)
+        engine, last = self._engine, len(micro_batches) - 1
         sums = torch.stack(
             [
                 engine.accumulate(packs, weighing, is_last=number == last)
                 for number, packs in enumerate(micro_batches)
             ]
         ).sum(dim=0)
-        rate = self._job.optim.lr * self._course.rate(self._standing.mark)
-        stepped = engine.step(rate)
+        stepped = engine.step(self._rate(self._standing))
         return added_up(self._port, sums), stepped
+
+    def _rate(self, standing: Standing) -> float:
+        return self._job.optim.lr * self._material.rate(standing)
 
     def _account(
         self, agreed: Agreed, cursor: Cursor, sums: Tensor, stepped: Stepped, waited_s: float
@@ -157,9 +151,8 @@ class _Training:
             num_packs=cursor.packs_total - before.cursor.packs_total,
             fed_hash=agreed.fed_hash,
         )
-        means = _means(self._setup, sums, agreed.counts)
-        rate = self._job.optim.lr * self._course.rate(before.mark)
-        values = means | {"train/lr": rate, "train/grad_norm": stepped.grad_norm}
+        values = self._material.losses(sums, agreed.counts)
+        values |= {"train/lr": self._rate(before), "train/grad_norm": stepped.grad_norm}
         values |= figures | {"train/memory_bytes": memory_bytes(port.device)}
         self._records.step(record, self._standing, values)
         port.beat(self._standing.step)
@@ -179,20 +172,25 @@ class _Training:
 
     def _after_step(self) -> None:
         step = self._standing.step
-        if not self._course.is_over(self._standing.mark):
-            if _is_multiple(step, self._job.evaluation.every_steps):
+        if not self._material.is_over(self._standing):
+            if _is_multiple(step, self._material.evaluate_every):
                 self._evaluate()
             if _is_multiple(step, self._job.checkpoint.every_steps):
                 self._checkpoint()
         self._saver.check()
 
     def _evaluate(self) -> None:
-        if self._validation is None:
+        if self._standing.measured_step == self._standing.step:
             return
         with self._meter.aside("evaluation"):
-            values = self._validation.measure(self._setup.engine.evaluate)
-        self._validation_loss = values["eval/loss"]
-        self._records.evaluation(self._standing, values)
+            measured = self._material.measure()
+        if measured is None:
+            return
+        self._standing = self._standing.measured(measured.loss)
+        self._records.evaluation(self._standing, measured.values)
+        if self._material.keeps_best and self._standing.best_step == self._standing.step:
+            self._checkpoint()
+        self._port.measured(self._standing.step, measured.values)
 
     def _checkpoint(self) -> None:
         if self._standing.step == self._saved_step:
@@ -203,9 +201,9 @@ class _Training:
                 "standing": standing.to_plain(),
                 "zero_stage": self._job.zero.stage,
                 "precision": self._job.precision.value,
-                "validation_loss": self._validation_loss,
+                "validation_loss": standing.validation_loss,
             }
-            self._saver.save(standing.step, self._setup.engine.snapshot(), facts)
+            self._saver.save(standing.step, self._engine.snapshot(), facts)
         self._saved_at, self._saved_step = time.monotonic(), standing.step
 
     def _committed(self, commit: Commit) -> None:
@@ -216,7 +214,7 @@ class _Training:
         if self._port.rank:
             return Wishes()
         is_stop = self._port.stop_reason() is not None
-        limit = self._job.budget.max_duration
+        limit = self._material.max_duration
         if not is_stop and limit is not None and self._standing.allowance_s >= limit:
             self._end, is_stop = End.OUT_OF_TIME, True
         every = self._job.checkpoint.every
@@ -228,43 +226,22 @@ class _Training:
         self._port.show("committing a checkpoint")
         self._checkpoint()
         self._saver.wait()
-        return Ending(end=self._end, step=self._standing.step)
+        return self._ending(self._end)
+
+    def _ending(self, end: End) -> Ending:
+        return Ending(end=end, step=self._standing.step, standing=self._standing)
 
 
-def _means(setup: Setup, sums: Tensor, counts: tuple[int, ...]) -> dict[str, float]:
-    """Of each term, and the loss that their weighted sum is."""
-    values: dict[str, float] = {}
-    loss = 0.0
-    for term, total, count in zip(setup.terms, sums.tolist(), counts, strict=True):
-        mean = total / max(count, 1)
-        values[f"train/{term.name}_loss"] = mean
-        loss += term.weight * mean
-    return {"train/loss": loss, **values}
-
-
-def _with_allowance(standing: Standing, job: PretrainJob) -> Standing:
+def _with_allowance(standing: Standing, limit: float | None) -> Standing:
     """Who resumes a run that stopped at the end of its time gives it as much again."""
-    limit = job.budget.max_duration
     is_used_up = limit is not None and standing.allowance_s >= limit
     return replace(standing, allowance_s=0.0) if is_used_up else standing
 
 
-def _peak(port: WorkerPort, job: PretrainJob) -> float | None:
+def _peak(port: WorkerPort, job: TrainingJob) -> float | None:
     if job.compute.peak_tflops is not None:
         return job.compute.peak_tflops * 1e12
     return peak_flops(port.device, job.precision)
-
-
-def _validation(port: WorkerPort, job: PretrainJob, setup: Setup) -> Validation | None:
-    if setup.validation is None or job.evaluation.every_steps is None:
-        return None
-    return Validation(
-        port,
-        setup.validation,
-        setup.terms,
-        num_packs=job.evaluation.packs,
-        transform=setup.transform,
-    )
 
 
 def _is_multiple(step: int, every: int | None) -> bool:

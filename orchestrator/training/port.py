@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
@@ -39,3 +40,6 @@ class WorkerPort(Protocol):
 
     def note(self, kind: str, **fields: Any) -> None:
         """An event in the ledger; rank 0's counts."""
+
+    def measured(self, step: int, values: Mapping[str, float]) -> None:
+        """After a measurement of the validation split, on every rank; it may wait, as trials do."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from torch import distributed
 
 from orchestrator.runs.checkpoints import Checkpoints, Commit
-from orchestrator.settings.pretrain import PretrainJob
+from orchestrator.settings.training import TrainingJob
 from orchestrator.training.port import WorkerPort
 from orchestrator.training.standing import Standing
 from orchestrator.training.universal import Universal
@@ -30,7 +30,7 @@ class Restored:
 
 @contextmanager
 def restorable(
-    port: WorkerPort, job: PretrainJob, commit: Commit | None
+    port: WorkerPort, job: TrainingJob, commit: Commit | None
 ) -> Iterator[Restored | None]:
     """Whole until the end of the `with` statement, on every rank's node."""
     if commit is None:

@@ -53,6 +53,21 @@ class Curve:
         return self.final_fraction + (1 - self.final_fraction) * left
 
 
+def curve_of(schedule: Schedule, *, end: float, unit: float = 1) -> Curve:
+    """`unit`: how much of what settings count in is one of what the curve counts in."""
+
+    def length(amount: float) -> float:
+        return amount * end if 0 < amount < 1 else amount / unit
+
+    return Curve(
+        kind=schedule.kind,
+        warmup=length(schedule.warmup),
+        decay=length(schedule.decay),
+        end=end,
+        final_fraction=schedule.final_fraction,
+    )
+
+
 def _share(place: float, begin: float, end: float) -> float:
     if place <= begin:
         return 0.0
@@ -147,16 +162,7 @@ class Course:
             horizon = self._needed_horizon(f"schedule.kind={schedule.kind}")
             end = horizon.steps if is_in_steps else horizon.packs
 
-        def length(amount: float) -> float:
-            return amount * end if 0 < amount < 1 else amount / unit
-
-        return Curve(
-            kind=schedule.kind,
-            warmup=length(schedule.warmup),
-            decay=length(schedule.decay),
-            end=end,
-            final_fraction=schedule.final_fraction,
-        )
+        return curve_of(schedule, end=end, unit=unit)
 
     @cached_property
     def phases(self) -> tuple[Phase, ...]:

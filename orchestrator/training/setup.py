@@ -30,9 +30,10 @@ from orchestrator.objectives.ready import ReadyPack, make_ready
 from orchestrator.objectives.terms import Term, terms_of
 from orchestrator.runs.checkpoints import Commit
 from orchestrator.settings.pretrain import PretrainJob
+from orchestrator.settings.training import TrainingJob
 from orchestrator.training.engine import Engine
+from orchestrator.training.passes import Pretraining
 from orchestrator.training.port import WorkerPort
-from orchestrator.training.pretraining import Pretraining
 from orchestrator.training.recipe import masking_of, training_stream, validation_stream
 from orchestrator.training.restoring import restorable
 from orchestrator.training.standing import Standing
@@ -135,7 +136,7 @@ def make_encoder(job: PretrainJob, tokenizer: CorpusTokenizer, directory: Path |
     return encoder
 
 
-def configure_torch(job: PretrainJob) -> None:
+def configure_torch(job: TrainingJob) -> None:
     """As many threads as the worker has CPUs: others' would only stand in each other's way."""
     torch.set_num_threads(max(1, math.floor(job.cluster.cpus_per_worker)))
     if job.compute.deterministic:

@@ -25,7 +25,7 @@ from orchestrator.settings.optim import Optim
 from orchestrator.settings.precision import Precision
 from orchestrator.settings.zero import BUCKET_ELEMENTS, Zero
 from orchestrator.training.engine import Stepped
-from orchestrator.training.optimizers import attach_fragments, build_optimizer
+from orchestrator.training.optimizers import Share, attach_fragments, build_optimizer
 
 _TAG = "state"
 
@@ -40,6 +40,7 @@ class Division:
     world: int
     device: torch.device
     from_universal: bool = False  # the state that will be restored has another world's form
+    share: Share = lambda _: 1.0  # of the learning rate, by a parameter's name
 
 
 class ZeroEngine:
@@ -48,7 +49,7 @@ class ZeroEngine:
         deepspeed = _deepspeed(division.device)
         is_offloaded = division.zero.offload_optimizer
         device = torch.device("cpu") if is_offloaded else division.device
-        optimizer = build_optimizer(module, division.optim, device=device)
+        optimizer = build_optimizer(module, division.optim, device=device, share=division.share)
         count = sum(parameter.numel() for parameter in module.parameters())
         is_low = division.precision is not Precision.FP32
         exact = {name: each.detach().clone() for name, each in module.named_parameters() if is_low}
@@ -70,11 +71,8 @@ class ZeroEngine:
         trained = {name: each for name, each in named if each.requires_grad}
         stage = self._division.zero.stage
         if stage == 0:
-            names = {id(each): name for name, each in trained.items()}
-            groups = (self._engine.optimizer.fp16_groups, self._engine.optimizer.fp32_groups)
-            for lows, masters in zip(*groups, strict=True):
-                for low, master in zip(lows, masters, strict=True):
-                    master.data.copy_(exact[names[id(low)]])
+            for name, master in self._masters_of_whole().items():
+                master.data.copy_(exact[name])
             return
         for name, parameter in trained.items():
             value = exact[name].to(self._division.device)
@@ -82,6 +80,18 @@ class ZeroEngine:
                 safe_set_local_fp32_param(parameter, _part_of(value, parameter))
             else:
                 safe_set_full_fp32_param(parameter, value)
+
+    def _masters_of_whole(self) -> dict[str, Tensor]:
+        """Without ZeRO: the fp32 copies of what is trained; none where it computes in fp32."""
+        if self._division.precision is Precision.FP32:
+            return {}
+        names = {id(each): name for name, each in self.module.named_parameters()}
+        groups = (self._engine.optimizer.fp16_groups, self._engine.optimizer.fp32_groups)
+        return {
+            names[id(low)]: master
+            for lows, masters in zip(*groups, strict=True)
+            for low, master in zip(lows, masters, strict=True)
+        }
 
     @property
     def module(self) -> nn.Module:
@@ -105,7 +115,7 @@ class ZeroEngine:
 
     def step(self, rate: float) -> Stepped:
         for group in self._engine.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         if self._division.zero.stage == 0:
             return self._step_whole()
         self._engine.step()
@@ -140,6 +150,14 @@ class ZeroEngine:
             self._engine.save_checkpoint(folder, tag=_TAG, save_latest=False)
         return self._files.take()
 
+    def weights(self) -> dict[str, Tensor]:
+        masters = self._masters_of_whole() if self._division.zero.stage == 0 else None
+        weights = {}
+        for name, parameter in self.module.named_parameters():
+            weight = _gathered(parameter) if masters is None else masters.get(name, parameter)
+            weights[name] = weight.detach().to("cpu", torch.float32, copy=True)
+        return weights
+
     def restore(self, folder: Path) -> None:
         found, _ = self._engine.load_checkpoint(str(folder.parent), tag=folder.name)
         if found is None:
@@ -153,6 +171,20 @@ def _part_of(value: Tensor, parameter: Any) -> Tensor:
     begin = size * torch.distributed.get_rank()
     part = value.flatten()[begin : begin + size]
     return torch.nn.functional.pad(part, (0, size - len(part)))
+
+
+def _gathered(parameter: Any) -> Tensor:
+    """The whole of what ZeRO divided; what is not trained has no fp32 copy."""
+    from deepspeed import zero
+    from deepspeed.utils import safe_get_full_fp32_param
+
+    if parameter.requires_grad:
+        whole: Tensor = safe_get_full_fp32_param(parameter)
+        return whole
+    if not hasattr(parameter, "ds_id"):
+        return parameter.detach()  # type: ignore[no-any-return]
+    with zero.GatheredParameters([parameter]):
+        return parameter.detach().clone()  # type: ignore[no-any-return]
 
 
 def config_of(division: Division, num_parameters: int) -> dict[str, Any]:

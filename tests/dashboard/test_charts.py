@@ -96,3 +96,17 @@ def test_rows_without_the_metric_are_no_points() -> None:
     whole.values["loss"][1] = np.nan
     assert curve(whole, Wish(metric="loss"))["x"] == [1, 3, 4]
     assert curve(whole, Wish(metric="nothing"))["x"] == []
+
+
+def test_what_knows_no_tokens_is_drawn_at_those_of_its_step() -> None:
+    """The load of a rank, between lines of training."""
+    load = np.array([np.nan, 7.0, np.nan, 8.0])
+    mixed = Columns(
+        step=np.array([1, 1, 3, 3]),
+        attempt=np.ones(4, int),
+        time=np.arange(4.0),
+        tokens=np.array([100, 0, 300, 0]),
+        values={"system/rank/0/cpu_percent": load},
+    )
+    asked = Wish(metric="system/rank/0/cpu_percent", axis="tokens")
+    assert curve(mixed, asked)["x"] == [100, 300]

@@ -77,6 +77,10 @@ def test_a_live_run_moves_as_it_writes(storage: Storage, index: Index, plan: Pla
         row = rows(index)[LIVE]
         assert (row["state"], row["step"], row["loss"]) == ("running", step, 10.0 - step)
     metrics.close()
+    load = MetricsWriter(run.storage, attempt=1, writer="system-000")  # is not looked into
+    load.write(9, {"system/rank/0/cpu_percent": 50.0, "train/loss": -1.0})
+    load.close()
+    assert rows(index)[LIVE]["loss"] == 8.0 and rows(index)[LIVE]["step"] == 2
     ledger.record("finished")
     ledger.close()
     assert rows(index)[LIVE]["is_over"]

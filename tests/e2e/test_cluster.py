@@ -13,6 +13,7 @@ from orchestrator.cluster.http import RayHttp
 from orchestrator.cluster.local import LocalCluster
 from orchestrator.errors import ClusterError
 from tests.real import PLANTED, Orchestrate, command
+from tests.tracking.wandb.making import Loopback
 
 pytestmark = pytest.mark.ray
 
@@ -39,25 +40,30 @@ def wait_for_state(orchestrate: Orchestrate, run: str, *states: str) -> dict:
 
 
 def test_a_submitted_probe_runs_as_planned_and_leaks_no_secret(
-    orchestrate: Orchestrate, cluster: LocalCluster, environment: dict[str, str]
+    orchestrate: Orchestrate,
+    cluster: LocalCluster,
+    environment: dict[str, str],
+    wandb_server: Loopback,
 ) -> None:
-    planned = json.loads(orchestrate("plan", "probe", *QUICK, "name=whole", "--json").stdout)
+    settings = (*QUICK, "name=whole", "tracking=online")
+    planned = json.loads(orchestrate("plan", "probe", *settings, "--json").stdout)
     assert planned["resources"]["place"] == cluster.address
     assert planned["resources"]["has"]["CPU"] == 2
     assert not planned["resources"]["can_grow"]
-    run = submit(orchestrate, *QUICK, "name=whole")
+    run = submit(orchestrate, *settings)
     followed = orchestrate("logs", "-f", run)
     assert "probe of 1 ranks" in followed.stdout
     assert status_of(orchestrate, run)["state"] == "finished"
     events = json.loads(orchestrate("events", run, "--json").stdout)["events"]
     [submitted] = [event for event in events if event["kind"] == "submitted"]
     assert submitted["plan"] == planned["fingerprint"]
+    wandb_server.wait_for_rows(run, 1)  # the driver's node has a key
     secrets = [value.encode() for value in PLANTED.values()]
     folder = Path(environment["ORCHESTRATOR_STORAGE"]) / run
     for path in folder.rglob("*"):
         if path.is_file():
             assert not any(secret in path.read_bytes() for secret in secrets), path
-    said = json.dumps(cluster.http().jobs()).encode()
+    said = (json.dumps(cluster.http().jobs()) + str(wandb_server.state())).encode()
     assert not any(secret in said for secret in secrets)
 
 

@@ -16,7 +16,7 @@ from orchestrator.objectives.terms import MaskedTokens
 from orchestrator.planning.activations import Kept, MicroBatch, activations_bytes
 from orchestrator.settings.model import Model
 from orchestrator.settings.precision import Precision
-from orchestrator.training.pretraining import Pretraining, Weighing
+from orchestrator.training.passes import Pretraining, Weighing
 
 WORDS = 16  # few, so that of logits there is next to nothing
 MODEL = Model(layers=3, hidden=64, heads=4, intermediate=100)

@@ -171,6 +171,11 @@ def test_secrets_caches_and_environments_never_travel(tmp_path: Path, has_git: b
     assert _travelling(root) == ["keep.py"]
 
 
+def test_a_package_may_be_called_as_wandbs_own_folder(tmp_path: Path) -> None:
+    root = _make(tmp_path, dict.fromkeys(["wandb/run-1/x", "mine/wandb/a.py"], b"x"))
+    assert _travelling(root) == ["mine/wandb/a.py"]
+
+
 def test_what_git_ignores_stays_and_what_it_does_not_know_yet_travels(tmp_path: Path) -> None:
     files = ["tracked.py", "new.py", "data/big.bin", "deleted.py", "é.py"]
     root = _make(tmp_path, dict.fromkeys(files, b"x"))

@@ -3,11 +3,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.errors import NotFoundError, RequestError
-from orchestrator.runs.ids import LAST, choose, is_id, new_id, when
+from orchestrator.runs.ids import LAST, child_id, choose, is_id, new_id, when
 
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9-]{0,39}", fullmatch=True)
 MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(9000, 1, 1)).map(
@@ -22,6 +22,18 @@ def test_every_name_of_a_job_makes_an_id(name: str, moment: datetime) -> None:
     assert is_id(run_id)
     assert name in run_id
     assert not run_id.startswith(("-", ".")) and "/" not in run_id
+
+
+@given(IDS, st.integers(1, 200))
+@example("20261121-235959-demo-zzzz", 1)
+@example("20261121-235959-demo-zzzz", 200)
+def test_a_pipelines_steps_follow_it_in_order_each_with_a_part_of_its_own(
+    parent: str, number: int
+) -> None:
+    one, next_one = child_id(parent, "train", number), child_id(parent, "use", number + 1)
+    assert is_id(one) and one == child_id(parent, "train", number)
+    assert when(parent) < when(one) < when(next_one)
+    assert len({run_id[-4:] for run_id in (parent, one, next_one)}) == 3
 
 
 @given(MOMENTS, st.integers(1, 10**6), NAMES, NAMES)

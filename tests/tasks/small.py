@@ -19,7 +19,7 @@ from orchestrator.tasks.example import Example
 from orchestrator.tasks.features import Features
 from orchestrator.tasks.kinds.kind import Kind, kind_of
 from orchestrator.tasks.labels import Labels, labels_of
-from orchestrator.tasks.predict import TaskModel
+from orchestrator.tasks.model import TaskModel
 from orchestrator.tasks.read import read_examples
 from orchestrator.tasks.tokens import TaskTokenizer
 

@@ -19,8 +19,14 @@ from typing import Any
 
 from orchestrator.settings.kinds import freeze
 from orchestrator.settings.pretrain import PretrainJob
+from orchestrator.settings.training import TrainingJob
 
-PRELOADED = ["deepspeed", "transformers.models.bert.modeling_bert", "orchestrator.training.loop"]
+PRELOADED = [
+    "deepspeed",
+    "transformers.models.bert.modeling_bert",
+    "orchestrator.training.pretrain",
+    "orchestrator.training.finetune",
+]
 _PATIENCE_S = 240
 
 
@@ -45,6 +51,7 @@ class PlainPort:
     def show(self, *_: Any, **__: Any) -> None: ...
 
     def beat(self, step: int) -> None: ...
+    def measured(self, *_: Any) -> None: ...
 
     def note(self, kind: str, **fields: Any) -> None:
         if self._ledger is not None:
@@ -57,7 +64,7 @@ def storage_of(folder: Path) -> str:
     return elsewhere.read_text() if elsewhere.exists() else str(folder)
 
 
-def write_run(folder: Path, job: PretrainJob, corpus: str, environment: Any = None) -> Path:
+def write_run(folder: Path, job: TrainingJob, corpus: Any, environment: Any = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "environment.json").write_text(json.dumps(environment or {}))
     (folder / "job.yaml").write_text(freeze(job))
@@ -77,7 +84,7 @@ def rank_main(folder: Path, rank: int, world: int, attempt: int) -> None:
 
     from orchestrator.runs.checkpoints import Checkpoints
     from orchestrator.settings.kinds import thaw
-    from orchestrator.training.loop import pretrain
+    from orchestrator.training.pretrain import pretrain
     from orchestrator.training.setup import Start
 
     torch.set_num_threads(1)
@@ -91,12 +98,25 @@ def rank_main(folder: Path, rank: int, world: int, attempt: int) -> None:
     if rank == 0:
         words = [Checkpoints(port.run).restore_point(port.note)]
     distributed.broadcast_object_list(words, src=0)
-    corpus = json.loads((folder / "corpus.json").read_text())
-    ending = pretrain(port, job, Start(corpus=corpus, commit=words[0]))
+    given = json.loads((folder / "corpus.json").read_text())
+    if isinstance(job, PretrainJob):
+        ending = pretrain(port, job, Start(corpus=given, commit=words[0]))
+    else:
+        ending = _finetune(port, job, given, words[0])
     if rank == 0:
         (folder / f"ending-{attempt}").write_text(f"{ending.end.value} {ending.step}")
     distributed.barrier()
     distributed.destroy_process_group()
+
+
+def _finetune(port: Any, job: Any, given: dict[str, str], commit: Any) -> Any:
+    from orchestrator.runs.storage import open_storage
+    from orchestrator.tasks.prepared import open_prepared
+    from orchestrator.training.finetune import TaskStart, finetune
+
+    prepared = open_prepared(open_storage(given["storage"]), given["prepared"])
+    start = TaskStart(encoder=Path(given["encoder"]), prepared=prepared, commit=commit)
+    return finetune(port, job, start)
 
 
 def launch(folder: Path, *, world: int, attempt: int) -> list[BaseProcess]:

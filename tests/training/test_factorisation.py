@@ -19,7 +19,7 @@ from orchestrator.objectives.ready import make_ready
 from orchestrator.objectives.terms import terms_of
 from orchestrator.settings.model import Model
 from orchestrator.settings.objective import Objective, Pairs
-from orchestrator.training.pretraining import Pretraining, Weighing
+from orchestrator.training.passes import Pretraining, Weighing
 from tests.corpus.packs.synthetic import CLS, MASK, PAD, SEP, a_recipe, realistic
 
 NUM_WORDS = 4096

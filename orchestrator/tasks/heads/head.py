@@ -9,6 +9,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from orchestrator.tasks.packed import TaskPack
 
@@ -16,6 +17,15 @@ Outputs = tuple[Tensor, ...]
 
 
 class Head(nn.Module):
+    """Where a loss is a cross-entropy, it may be smoothed, and its classes weighted."""
+
+    smoothing: float = 0.0
+    class_weights_C: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("class_weights_C", None, persistent=False)
+
     def forward(self, hidden_TD: Tensor, pack: TaskPack) -> Outputs:
         raise NotImplementedError
 
@@ -25,6 +35,16 @@ class Head(nn.Module):
 
     def count(self, pack: TaskPack) -> int:
         return pack.num_examples
+
+    def class_losses(self, scores_NC: Tensor, wanted_N: Tensor) -> Tensor:
+        """[N], in fp32."""
+        return cross_entropy(
+            scores_NC.float(),
+            wanted_N,
+            weight=self.class_weights_C,
+            label_smoothing=self.smoothing,
+            reduction="none",
+        )
 
 
 class Classifier(nn.Module):

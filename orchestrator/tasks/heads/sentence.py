@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn.functional import (
     binary_cross_entropy_with_logits,
     cosine_similarity,
-    cross_entropy,
     mse_loss,
 )
 
@@ -25,7 +24,7 @@ class ClassHead(Head):
         return (self.classifier(hidden_TD[pack.firsts_S]),)
 
     def loss(self, outputs: Outputs, pack: TaskPack) -> Tensor:
-        return cross_entropy(outputs[0].float(), pack.targets["class"], reduction="sum")
+        return self.class_losses(outputs[0], pack.targets["class"]).sum()
 
 
 class MultilabelHead(Head):

@@ -22,7 +22,7 @@ class TagHead(Head):
         return (self.output(self.dropout(hidden_TD[pack.places_P])),)
 
     def loss(self, outputs: Outputs, pack: TaskPack) -> Tensor:
-        return cross_entropy(outputs[0].float(), pack.targets["tag"], reduction="sum")
+        return self.class_losses(outputs[0], pack.targets["tag"]).sum()
 
     def count(self, pack: TaskPack) -> int:
         return len(pack.places_P)
@@ -48,8 +48,8 @@ class JointHead(Head):
         )
 
     def loss(self, outputs: Outputs, pack: TaskPack) -> Tensor:
-        intents = cross_entropy(outputs[0].float(), pack.targets["class"], reduction="sum")
-        of_words = cross_entropy(outputs[1].float(), pack.targets["tag"], reduction="none")
+        intents = self.class_losses(outputs[0], pack.targets["class"]).sum()
+        of_words = self.class_losses(outputs[1], pack.targets["tag"])
         ends = list(accumulate(pack.num_samples_E))
         words = list(accumulate(pack.num_places_S, initial=0))
         num_words_E = [

@@ -1,7 +1,7 @@
 """The forwarder's process: `python -m orchestrator.tracking.wandb --run URI --tracking JSON`.
 
-Started by `forwarder.py` in a session of its own. It never speaks to the training processes; it
-takes the least share of the CPU that the system gives, and what it finds out is in its report.
+Started by `forwarder.py` in a session of its own. It never speaks to the training processes and
+gives way to them; what it finds out is in its report. wandb is loaded once there is a figure.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from orchestrator.errors import OrchestratorError, RequestError, StorageError
+from orchestrator.runs import layout
 from orchestrator.runs.find import open_run
 from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.lease import RENEW_EVERY_S, Lease, LeaseLost, read_holder
@@ -28,12 +29,12 @@ from orchestrator.settings.tracking import Mode, Tracking
 from orchestrator.tracking.wandb import places
 from orchestrator.tracking.wandb.about import describe
 from orchestrator.tracking.wandb.credentials import KEY, choose, clean, find_key
-from orchestrator.tracking.wandb.forward import Forwarding, Pace, within
-from orchestrator.tracking.wandb.forwarder import REFUSED
+from orchestrator.tracking.wandb.ending import DriversWord, within
+from orchestrator.tracking.wandb.forwarder import BUSY, COMPLETE, REFUSED, TRY_AGAIN
 from orchestrator.tracking.wandb.report import Report, Standing, read_report, write_report
 
-COMPLETE, TRY_AGAIN = 0, 1
 _SETUP_S = 45.0
+_LOOK_EVERY_S = 2.0  # for the first figure
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,8 +50,8 @@ def main(argv: list[str] | None = None) -> int:
         _end_core_of_last(own)
         lease = Lease.acquire(own, of="W&B run")
     except RequestError as err:
-        print(err, file=sys.stderr)
-        return REFUSED
+        print(err.message, file=sys.stderr)
+        return TRY_AGAIN if isinstance(err, StorageError) else BUSY
     threading.Thread(target=_renew, args=(lease,), daemon=True, name="lease").start()
     try:
         return _forward(run, tracking, asked)
@@ -60,11 +61,19 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _forward(run: RunFolder, tracking: Tracking, asked: argparse.Namespace) -> int:
+    word = DriversWord(follows=not asked.once)
+    while not _has_figures(run) and not word.is_over(_LOOK_EVERY_S):
+        pass  # many jobs never have one, and wandb takes a second and 150 MiB
+    if not _has_figures(run):
+        report = Report(standing=Standing.COMPLETE, mode=tracking.mode.value, run=run.id)
+        write_report(run.storage, report)
+        return COMPLETE
+    from orchestrator.tracking.wandb.forward import Forwarding, Pace
+    from orchestrator.tracking.wandb.session import server_url
+
     _prepare_environment(run)
     mode = tracking.mode
     try:
-        from orchestrator.tracking.wandb.session import server_url
-
         with within(_SETUP_S, lambda: _leave(TRY_AGAIN)):  # it starts wandb-core
             url = server_url()
         key = None if mode in (Mode.OFFLINE, Mode.OFF) else find_key(tracking, url, os.environ)
@@ -77,7 +86,7 @@ def _forward(run: RunFolder, tracking: Tracking, asked: argparse.Namespace) -> i
             mode=mode,
             server_url=url,
             key=key,
-            follow=not asked.once,
+            word=word,
             finish_s=asked.finish_s,
             give_up=lambda: _leave(TRY_AGAIN),
             pace=Pace(**json.loads(asked.pace)),
@@ -94,8 +103,13 @@ def _forward(run: RunFolder, tracking: Tracking, asked: argparse.Namespace) -> i
     return COMPLETE if report.standing is Standing.COMPLETE else TRY_AGAIN
 
 
+def _has_figures(run: RunFolder) -> bool:
+    return any(entry.size_bytes for entry in run.storage.list(layout.METRICS))
+
+
 def _tell_behind(run: RunFolder, mode: Mode, err: Exception, report: Report | None = None) -> None:
-    known = report or read_report(run.storage)
+    is_met = report is not None and report.url is not None  # else what an earlier one knew stays
+    known = report if is_met else read_report(run.storage)
     known = known or Report(standing=Standing.BEHIND, mode=mode.value, run=run.id)
     print(err, file=sys.stderr)
     with suppress(OrchestratorError):

@@ -16,6 +16,11 @@ from orchestrator.errors import RequestError
 from orchestrator.settings.tracking import Mode, Tracking
 
 KEY = "WANDB_API_KEY"
+_MODE = "WANDB_MODE"
+_MODES = {
+    **{"online": Mode.ONLINE, "offline": Mode.OFFLINE, "dryrun": Mode.OFFLINE},
+    **{"disabled": Mode.OFF},
+}
 # Others would change which run is written, or how, behind the job's back.
 _KEPT = (KEY, "WANDB_BASE_URL", "WANDB_CONFIG_DIR", "WANDB_ERROR_REPORTING")
 
@@ -41,6 +46,11 @@ def find_key(tracking: Tracking, host: str, environ: Mapping[str, str]) -> str |
             raise RequestError(f"tracking.api_key_file={tracking.api_key_file} is empty.")
         return key
     return environ.get(KEY) or _of_netrc(host, environ)
+
+
+def mode_here(mode: Mode, environ: Mapping[str, str]) -> Mode:
+    """`auto` leaves it to the driver's node, which may say so with W&B's own variable."""
+    return _MODES.get(environ.get(_MODE, ""), mode) if mode is Mode.AUTO else mode
 
 
 def choose(mode: Mode, key: str | None) -> Mode:

@@ -1,20 +1,18 @@
 """The forwarder's work: follow a run's folder, send what W&B does not have, look whether it came.
 
-Called by `__main__.py`. It ends when its standard input does, which is the driver's word that the
-run is over, or the driver's death; what is in the folder by then is still sent.
+Called by `__main__.py` once there is a figure. It ends when the driver's word comes that the run
+is over (`ending.py`); what is in the folder by then is still sent.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import os
-import select
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,10 +27,11 @@ from orchestrator.settings.tracking import Mode
 from orchestrator.tracking.exhibits import Exhibit, list_exhibits
 from orchestrator.tracking.wandb import places
 from orchestrator.tracking.wandb.about import About, exit_code
-from orchestrator.tracking.wandb.arrival import Server, ServerError
+from orchestrator.tracking.wandb.arrival import KeyRefused, Server, ServerError, greet
+from orchestrator.tracking.wandb.ending import DriversWord, within
 from orchestrator.tracking.wandb.feed import Feed
 from orchestrator.tracking.wandb.offline import Offline
-from orchestrator.tracking.wandb.report import Report, Standing, write_report
+from orchestrator.tracking.wandb.report import LINKED, Report, Standing, write_report
 from orchestrator.tracking.wandb.session import INIT_S, Session, SessionLost
 from orchestrator.tracking.wandb.verify import differences, told
 
@@ -57,7 +56,7 @@ class Forwarding:
     mode: Mode  # ONLINE or OFFLINE
     server_url: str
     key: str | None
-    follow: bool  # else what is there is all, and is looked at in W&B afterwards
+    word: DriversWord  # who is not followed is looked at in W&B afterwards, row by row
     finish_s: float
     give_up: Callable[[], None]  # ends the process, where wandb waits for what will never come
     pace: Pace = field(default_factory=Pace)
@@ -73,7 +72,7 @@ class Forwarding:
     _told: float = 0.0
 
     def __post_init__(self) -> None:
-        self._is_verified = not self.follow
+        self._is_verified = not self.word.follows
         self._feed = Feed(run=self.run.storage)
         self._events = LedgerReader(self.run.storage)
         self._delivered = _read_delivered(self.run.storage)
@@ -84,13 +83,15 @@ class Forwarding:
         replayed = self._feed.replay()
         rows = list(itertools.islice(replayed, 1))
         while not rows and not (rows := self._feed.read_new()):
-            if self._is_over():
+            if self.word.is_over(self.pace.poll_s):
                 return self._settle(Standing.COMPLETE)  # no figure: W&B has nothing to show
+        self._greet()
         with within(_INIT_S, self.give_up):
             session = Session(self.about, self.mode, self._folder(), finish_s=self.finish_s)
         threading.Thread(target=self._watch_core, daemon=True, name="wandb-core").start()
         server = self._server(session)
         self._tell(url=session.url)
+        self._link(session.url)
         if parent := self.about.config["links"].get("parent"):
             session.link_parent(parent)
         for number, row in enumerate(itertools.chain(rows, replayed)):
@@ -104,6 +105,26 @@ class Forwarding:
             session.finish(exit_code(status))
         self._is_sent.set()
         return self._verdict(session, server)
+
+    def _greet(self) -> None:
+        """A server that is not there, or does not know us, would hold wandb up for a minute."""
+        if self.mode is not Mode.ONLINE:
+            return
+        assert self.key is not None
+        try:
+            greet(self.server_url, self.key)
+        except KeyRefused as err:
+            if self._is_verified:  # somebody waits for the answer; else it may pass
+                raise RequestError(err.message, hint=err.hint) from err
+            raise
+
+    def _link(self, url: str | None) -> None:
+        """The run's own record of where it is shown, once for each attempt."""
+        attempt = self.run.status().attempt
+        links = [event for event in self.run.events() if event.kind == LINKED]
+        known = (links[-1].attempt, links[-1].fields.get("url")) if links else None
+        if url is not None and known != (attempt, url):
+            self.run.note(LINKED, attempt=attempt, url=url)
 
     def _watch_core(self) -> None:
         """A call of wandb can wait for ever for the answer of a wandb-core that was killed."""
@@ -125,7 +146,7 @@ class Forwarding:
         self._progressed = self._checked = time.monotonic()
         is_over = False
         while not is_over:
-            is_over = self._is_over()  # asked first: what is there by then is all
+            is_over = self.word.is_over(self.pace.poll_s)  # first: what is there by then is all
             self._send_new(session)
             if server is not None:
                 self._check(server)
@@ -249,27 +270,6 @@ class Forwarding:
         folder = places.scratch(self.run.id)
         shutil.rmtree(folder, ignore_errors=True)
         return folder
-
-    def _is_over(self) -> bool:
-        """Waits for one poll, or until the driver says that the run is over."""
-        if not self.follow:
-            return True
-        readable, _, _ = select.select([0], [], [], self.pace.poll_s)
-        if readable and not os.read(0, 1024):
-            self.follow = False
-        return not self.follow
-
-
-@contextmanager
-def within(seconds: float, give_up: Callable[[], None]) -> Iterator[None]:
-    """wandb's own limits do not hold when wandb-core dies at a bad moment, such as its birth."""
-    timer = threading.Timer(seconds, give_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -13,17 +13,21 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import psutil
 
 from orchestrator.settings.build import to_plain
 from orchestrator.settings.tracking import Mode, Tracking
+from orchestrator.tracking.wandb.credentials import mode_here
 
 _NICE = 10
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 600.0
-REFUSED = 2  # an exit code: a key that is not there: nothing that another try would change soon
+# Exit codes. REFUSED: a key that is not there, nothing that another try would change soon. BUSY:
+# the forwarder of a driver that died is still sending what it saw.
+COMPLETE, TRY_AGAIN, REFUSED, BUSY = 0, 1, 2, 3
 _STEADY_S = 120.0  # one that lived as long is not the last one's failure again
 _LAST_WAIT_S = 0.5  # between tries when the run is over
 
@@ -67,13 +71,16 @@ class Forwarder:
             began = time.monotonic()
             code = self._run_one()
             if self._ending.is_set():
-                self._is_complete = code == 0
-                if code in (0, REFUSED) or time.monotonic() >= self._deadline:
+                self._is_complete = code == COMPLETE
+                if code in (COMPLETE, REFUSED) or time.monotonic() >= self._deadline:
                     self._is_over.set()
                     return
             if time.monotonic() - began > _STEADY_S:
                 wait_s = self.first_wait_s
             if self._ending.wait(_LONGEST_WAIT_S if code == REFUSED else wait_s):
+                if code == REFUSED:
+                    self._is_over.set()
+                    return
                 time.sleep(_LAST_WAIT_S)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
@@ -119,11 +126,14 @@ class Forwarder:
             os.kill(self._process.pid, signal.SIGKILL)
 
 
-def start_forwarder(run_uri: str, tracking: Tracking) -> Forwarder | None:
+def start_forwarder(
+    run_uri: str, tracking: Tracking, environ: Mapping[str, str] = os.environ
+) -> Forwarder | None:
     """None where tracking is off."""
-    if tracking.mode is Mode.OFF:
+    mode = mode_here(tracking.mode, environ)
+    if mode is Mode.OFF:
         return None
-    command = forward_command(run_uri, tracking, "--nice", str(_NICE))
+    command = forward_command(run_uri, replace(tracking, mode=mode), "--nice", str(_NICE))
     forwarder = Forwarder(command=command)
     forwarder.start()
     return forwarder

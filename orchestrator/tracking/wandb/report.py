@@ -13,6 +13,7 @@ from orchestrator.settings.secrets import mask
 from orchestrator.tracking.wandb import places
 
 SCHEMA = "orchestrator.wandb/1"
+LINKED = "wandb_linked"  # the event that says where W&B shows the run
 
 
 class Standing(StrEnum):

@@ -14,7 +14,7 @@ from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.lease import read_holder
 from orchestrator.settings.tracking import Mode, Tracking
 from orchestrator.tracking.wandb import places
-from orchestrator.tracking.wandb.forwarder import REFUSED, forward_command
+from orchestrator.tracking.wandb.forwarder import BUSY, COMPLETE, REFUSED, forward_command
 from orchestrator.tracking.wandb.report import Report, Standing, read_report
 
 
@@ -34,8 +34,13 @@ def sync(run: RunFolder, tracking: Tracking, *, timeout_s: float) -> Report:
         text=True,
     )
     report = read_report(run.storage)
-    if done.returncode == 0 and report is not None:
+    if done.returncode == COMPLETE and report is not None:
         return report
+    if done.returncode == BUSY:
+        raise OrchestratorError(
+            f"The forwarder of {run.id} still sends its last rows: {done.stderr.strip()}",
+            hint=f"orchestrator wandb status {run.id}, and in a minute: wandb sync {run.id}",
+        )
     said = done.stderr.strip().splitlines()[-2:]
     reason = report.reason if report is not None and report.reason else "\n".join(said)
     kind = RequestError if done.returncode == REFUSED else OrchestratorError

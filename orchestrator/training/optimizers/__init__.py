@@ -3,7 +3,7 @@
 Engines build one, and where DeepSpeed has divided parameters attach its fragments to it.
 """
 
-from orchestrator.training.optimizers.build import build_optimizer, parameter_groups
+from orchestrator.training.optimizers.build import Share, build_optimizer, parameter_groups
 from orchestrator.training.optimizers.fragments import attach_fragments
 
-__all__ = ["attach_fragments", "build_optimizer", "parameter_groups"]
+__all__ = ["Share", "attach_fragments", "build_optimizer", "parameter_groups"]

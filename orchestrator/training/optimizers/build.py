@@ -6,6 +6,7 @@ a step of its own while it is set up, and that one must not move a weight.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,21 +20,35 @@ from orchestrator.training.optimizers.stable_adamw import StableAdamW
 _FUSED = ("cpu", "cuda")
 
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameters of one dimension are not decayed; frozen ones are left out, tied ones are one."""
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = (
-        {"params": [each for each in trained if each.ndim > 1], "weight_decay": weight_decay},
-        {"params": [each for each in trained if each.ndim <= 1], "weight_decay": 0.0},
-    )
-    return [group for group in groups if group["params"]]
+Share = Callable[[str], float]  # a parameter's name → its learning rate, as a share of the run's
+
+
+def parameter_groups(
+    module: nn.Module, weight_decay: float, share: Share = lambda _: 1.0
+) -> list[dict[str, Any]]:
+    """Parameters of one dimension are not decayed; frozen ones are left out, tied ones are one.
+
+    Engines multiply the rate that they set by a group's `share`.
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((-share(name), parameter.ndim <= 1), []).append(parameter)
+    return [
+        {
+            "params": groups[key],
+            "weight_decay": 0.0 if key[1] else weight_decay,
+            "share": -key[0],
+        }
+        for key in sorted(groups)
+    ]
 
 
 def build_optimizer(
-    module: nn.Module, optim: Optim, *, device: torch.device
+    module: nn.Module, optim: Optim, *, device: torch.device, share: Share = lambda _: 1.0
 ) -> torch.optim.Optimizer:
     """`device`: where it will step, which under offload is not where the module is."""
-    groups = parameter_groups(module, optim.weight_decay)
+    groups = parameter_groups(module, optim.weight_decay, share)
     first, second = optim.betas
     match optim.kind:
         case Optimizer.ADAMW:

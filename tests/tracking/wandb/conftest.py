@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from orchestrator.runs import ids
 from orchestrator.runs.folder import create_run
 from orchestrator.runs.plan import Plan
 from orchestrator.runs.storage import LocalStorage, Storage
-from tests.tracking.wandb.making import KEY, Forwarders, Loopback, Writing
+from tests.tracking.wandb.making import Forwarders, Loopback, Writing, node_of, start_loopback
 
 
 @pytest.fixture(scope="session")
@@ -25,25 +24,16 @@ def start_server(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., Loopback]]:
     """Servers that end with the tests. `port` for one that comes back where another was."""
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[Loopback] = []
 
     def start(port: int = 0) -> Loopback:
-        ready = tmp_path_factory.mktemp("loopback") / "url"
-        process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("loopback.py")), str(ready)],
-            env=os.environ | {"LOOPBACK_KEY": KEY, "LOOPBACK_PORT": str(port)},
-        )
-        started.append(process)
-        deadline = time.monotonic() + 20
-        while not ready.exists():
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.02)
-        return Loopback(url=ready.read_text(), process=process)
+        started.append(start_loopback(tmp_path_factory.mktemp("loopback"), port))
+        return started[-1]
 
     yield start
-    for process in started:
-        process.kill()
-        process.wait()
+    for server in started:
+        server.process.kill()
+        server.process.wait()
 
 
 @pytest.fixture(scope="session")
@@ -66,9 +56,7 @@ def node(tmp_path: Path, server: Loopback) -> dict[str, str]:
         "ORCHESTRATOR_HOME": str(tmp_path / "home" / "state"),
         "TMPDIR": _made(tmp_path / "tmp"),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]]),
-        "WANDB_BASE_URL": server.url,
-        "WANDB_CONFIG_DIR": str(tmp_path / "home" / "config"),
-        "WANDB_API_KEY": KEY,
+        **node_of(server, tmp_path / "home"),
     }
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 import time
 import urllib.request
 from contextlib import closing
@@ -52,6 +54,29 @@ class Loopback:
         while len(self.state()["runs"].get(run, {}).get("rows", ())) < count:
             assert time.monotonic() < deadline, f"W&B never got {count} rows of {run}"
             time.sleep(0.05)
+
+
+def start_loopback(folder: Path, port: int = 0) -> Loopback:
+    """`port` for one that comes back where another was. Whoever starts it kills it."""
+    ready = folder / "url"
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("loopback.py")), str(ready)],
+        env=os.environ | {"LOOPBACK_KEY": KEY, "LOOPBACK_PORT": str(port)},
+    )
+    deadline = time.monotonic() + 20
+    while not ready.exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    return Loopback(url=ready.read_text(), process=process)
+
+
+def node_of(server: Loopback, home: Path) -> dict[str, str]:
+    """What the environment of a driver's node says of W&B."""
+    return {
+        "WANDB_BASE_URL": server.url,
+        "WANDB_CONFIG_DIR": str(home / "config"),
+        "WANDB_API_KEY": KEY,
+    }
 
 
 @dataclass(kw_only=True)

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.errors import RequestError
 from orchestrator.settings.tracking import Mode, Tracking
-from orchestrator.tracking.wandb.credentials import choose, clean, find_key
+from orchestrator.tracking.wandb.credentials import choose, clean, find_key, mode_here
 
 HOST = "https://wandb.example:8443"
 
@@ -41,6 +41,13 @@ def test_auto_is_online_where_there_is_a_key() -> None:
     assert choose(Mode.OFFLINE, "key") is Mode.OFFLINE
     with pytest.raises(RequestError, match=r"tracking\.mode=online, and there is no key"):
         choose(Mode.ONLINE, None)
+
+
+def test_auto_is_what_the_node_says_and_nothing_else_is() -> None:
+    for said, mode in {"offline": Mode.OFFLINE, "disabled": Mode.OFF, "what": Mode.AUTO}.items():
+        assert mode_here(Mode.AUTO, {"WANDB_MODE": said}) is mode
+        assert mode_here(Mode.ONLINE, {"WANDB_MODE": said}) is Mode.ONLINE
+    assert mode_here(Mode.AUTO, {}) is Mode.AUTO
 
 
 def test_the_node_cannot_change_which_run_is_written() -> None:

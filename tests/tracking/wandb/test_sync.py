@@ -1,17 +1,18 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
 import pytest
 
-from orchestrator.errors import RequestError
+from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.settings.tracking import Mode, Tracking
 from orchestrator.tracking.wandb.forwarder import start_forwarder
 from orchestrator.tracking.wandb.report import Report, Standing, read_report, write_report
 from orchestrator.tracking.wandb.sync import how_far, sync
 from orchestrator.tracking.wandb.verify import differences, told
-from tests.tracking.wandb.making import Writing
+from tests.tracking.wandb.making import Forwarders, Writing
 
 _DIES_HOLDING_IT = """
 import os, sys
@@ -67,3 +68,38 @@ def test_a_run_that_is_not_over_is_left_to_its_forwarder(run: Writing) -> None:
 
 def test_off_starts_nothing(run: Writing) -> None:
     assert start_forwarder(run.folder.uri, Tracking(mode=Mode.OFF)) is None
+    assert start_forwarder(run.folder.uri, Tracking(), {"WANDB_MODE": "disabled"}) is None
+
+
+@pytest.mark.processes
+def test_who_cannot_sync_is_told_why_and_how(
+    run: Writing, node: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.steps(1, 4)
+    run.end()
+    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "ORCHESTRATOR_HOME", "HOME"):
+        monkeypatch.setenv(name, node[name])
+    for name, value, code, said in (
+        ("WANDB_API_KEY", "", 2, "there is no key of W&B"),
+        ("WANDB_API_KEY", "wrong" * 8, 2, "does not take this node's key"),
+        ("WANDB_BASE_URL", "http://127.0.0.1:9", 1, "does not answer: [Errno 111]"),
+    ):
+        monkeypatch.setenv(name, value)
+        with pytest.raises(OrchestratorError, match=re.escape(said)) as caught:
+            sync(run.folder, Tracking(), timeout_s=1)
+        assert caught.value.exit_code == code
+        assert f"{run.id} is not all in W&B" in caught.value.message
+        assert caught.value.hint == f"orchestrator wandb sync {run.id}"
+    assert run.report().standing is Standing.BEHIND
+
+
+@pytest.mark.processes
+def test_a_run_without_figures_is_complete_and_wandb_never_loaded(
+    run: Writing, forwarders: Forwarders
+) -> None:
+    run.end()
+    forwarders.environment["PYTHONPROFILEIMPORTTIME"] = "1"
+    code, said = forwarders.end(forwarders.start(run))
+    assert code == 0 and run.report().standing is Standing.COMPLETE
+    loaded = {line.rpartition("|")[2].strip() for line in said.splitlines()}
+    assert "orchestrator.tracking.wandb.ending" in loaded and "wandb" not in loaded

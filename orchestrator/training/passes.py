@@ -1,4 +1,4 @@
-"""The module that an engine trains: an encoder with the terms of its loss, for micro-batches.
+"""The modules that an engine trains: an encoder with the terms of its loss, or with a task's head.
 
 Gradients are the same for every division of a step: sums are weighted by counts of the whole
 global batch, and each pack has its own dropout.
@@ -15,6 +15,9 @@ from orchestrator.encoder.dropout import keyed_dropout
 from orchestrator.encoder.encoder import Encoder
 from orchestrator.objectives.ready import ReadyPack, joined
 from orchestrator.objectives.terms import Term, weighted
+from orchestrator.tasks.heads.head import Outputs
+from orchestrator.tasks.model import TaskModel
+from orchestrator.tasks.packed import TaskPack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,3 +72,34 @@ class Pretraining(nn.Module):
             pack.tokens_T, pack.positions_T, pack.segments_T, pack.layout
         )
         return hidden_TD
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskBatch:
+    """Examples that are computed at once."""
+
+    pack: TaskPack
+    index: int  # of the pack in its step, from which its dropout follows
+    fed_hash: int = 0
+    counts: bool = True  # False: it only keeps a rank in step with the others
+
+
+class Finetuning(nn.Module):
+    def __init__(self, model: TaskModel, *, seed: int) -> None:
+        super().__init__()
+        self.model = model
+        self._seed = seed
+
+    def forward(
+        self, batch: TaskBatch, weighing: Weighing | None = None
+    ) -> tuple[Tensor, Tensor] | tuple[Outputs, Tensor]:
+        """The batch's part of the loss, and its sum; or what the head puts out, and the sum."""
+        pack = batch.pack
+        if weighing is None:
+            outputs = self.model(pack)
+            return outputs, self.model.head.loss(outputs, pack)
+        with keyed_dropout(self._seed, weighing.step, batch.index, pack.tokens_T.device):
+            total = self.model.head.loss(self.model(pack), pack)
+        if not batch.counts:
+            total = total * 0.0
+        return total / max(weighing.counts[0], 1), total.detach()[None]

@@ -1,0 +1,165 @@
+"""The `finetune` job's body: prepare the task where the driver runs, train once for each seed.
+
+Of several seeds each is a run inside of the run, `trials/0000` …, with its own metrics, checkpoints
+and result; who resumes goes on with the one that was not done. The model of the seed that is best
+on the validation split becomes the run's own.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from orchestrator.cluster.attempt import Attempt
+from orchestrator.cluster.export import start_directory
+from orchestrator.cluster.port import rank_port
+from orchestrator.cluster.restore import restore_point
+from orchestrator.cluster.workers import Worker, run_workers
+from orchestrator.encoder.nearby import nearby
+from orchestrator.errors import RunStopped
+from orchestrator.runs import layout
+from orchestrator.runs.checkpoints import Commit
+from orchestrator.runs.result import read_result, write_result
+from orchestrator.runs.storage import Storage, open_storage
+from orchestrator.settings.finetune import FinetuneJob
+from orchestrator.settings.kinds import freeze, thaw
+from orchestrator.settings.task import METRICS, VALIDATION
+from orchestrator.settings.units import format_duration
+from orchestrator.tasks.prepared import open_prepared, prepare_task
+from orchestrator.tasks.tokens import open_task_tokenizer
+
+_OVER = "out of time"
+
+
+def finetune(attempt: Attempt) -> None:
+    job = attempt.job
+    assert isinstance(job, FinetuneJob)
+    storage, run = attempt.run.parent, attempt.run.storage
+    encoder = start_directory(attempt, job.encoder)
+    with nearby(encoder, has_weights=False) as folder:
+        tokenizer = open_task_tokenizer(folder)
+
+        def tell(what: str) -> None:
+            attempt.progress.show(what)
+            print(what, flush=True)
+
+        prepared = prepare_task(job.task, tokenizer, storage, tell)
+    seeds = seeds_of(job, run)
+    commits = [restore_point(attempt, folder) for _, folder in seeds]
+    rank = partial(
+        finetune_rank,
+        encoder=encoder,
+        prepared=prepared,
+        folders=[folder.uri for _, folder in seeds],
+        commits=commits,
+    )
+    if seeds:
+        ending = run_workers(attempt, rank, can_resize=True)[0]
+        if ending["end"] == _OVER:
+            limit = format_duration(job.budget.max_duration or 0)
+            raise RunStopped(f"budget.max_duration={limit} is used up at step {ending['step']}")
+    if job.num_seeds > 1:
+        summarize(job, run)
+
+
+def seeds_of(job: FinetuneJob, run: Storage) -> list[tuple[FinetuneJob, Storage]]:
+    """Those that are not done, each with its folder; one alone has the run's own."""
+    if job.num_seeds == 1:
+        return [(job, run)] if read_result(run) is None else []
+    pairs = []
+    for number in range(job.num_seeds):
+        folder = run.child(layout.trial(number))
+        one = replace(job, seed=job.seed + number, num_seeds=1)
+        if read_result(folder) is None:
+            if not folder.exists(layout.JOB):
+                folder.write(layout.JOB, freeze(one).encode())
+            pairs.append((one, folder))
+    return pairs
+
+
+def finetune_rank(
+    worker: Worker,
+    *,
+    encoder: str,
+    prepared: str,
+    folders: list[str],
+    commits: list[Commit | None],
+) -> dict[str, Any]:
+    from orchestrator.training.finetune import TaskStart  # torch, transformers
+    from orchestrator.training.finetune import finetune as train
+    from orchestrator.training.loop import End
+
+    task = open_prepared(worker.run.parent, prepared)
+    told: dict[str, Any] = {"end": End.FINISHED.value, "step": 0}
+    with rank_port(worker) as port, nearby(encoder) as folder:
+        for uri, commit in zip(folders, commits, strict=True):
+            inside = open_storage(uri)
+            job = thaw(inside.read(layout.JOB).decode())
+            assert isinstance(job, FinetuneJob)
+            start = TaskStart(encoder=folder, prepared=task, commit=commit)
+            ending = train(port.inside(inside), job, start)
+            told = {"end": ending.end.value, "step": ending.step}
+            if ending.end is not End.FINISHED:
+                break
+    return told
+
+
+def summarize(job: FinetuneJob, run: Storage) -> None:
+    """The median over seeds, how far they lie apart, and the best one's model as the run's."""
+    folders = [run.child(layout.trial(number)) for number in range(job.num_seeds)]
+    results = [read_result(folder) for folder in folders]
+    assert all(results)
+    found: list[dict[str, Any]] = [result for result in results if result is not None]
+    metrics = {
+        split: {name: _spread([each["metrics"][split][name] for each in found]) for name in values}
+        for split, values in found[0]["metrics"].items()
+    }
+    chooser = found[0]["chosen_by"]
+    sign = -1 if METRICS[chooser].is_loss else 1
+    scores = [sign * (each["metrics"][VALIDATION][chooser] or float("-inf")) for each in found]
+    best = scores.index(max(scores))
+    _copy(folders[best].child(layout.EXPORT), run.child(layout.EXPORT))
+    write_result(
+        run,
+        found[best]
+        | {
+            "metrics": {
+                split: {name: spread["median"] for name, spread in values.items()}
+                for split, values in metrics.items()
+            },
+            "spread": metrics,
+            "seeds": [each["seed"] for each in found],
+            "best_seed": found[best]["seed"],
+        },
+    )
+    for split, values in metrics.items():
+        for name, spread in values.items():
+            print(
+                f"{split} {name}: median {spread['median']:.4f}, from {spread['least']:.4f} to "
+                f"{spread['most']:.4f}",
+                flush=True,
+            )
+
+
+def _spread(values: list[float | None]) -> dict[str, Any]:
+    known = [value for value in values if value is not None]
+    if not known:
+        return {"median": None, "least": None, "most": None, "values": values}
+    return {
+        "median": statistics.median(known),
+        "least": min(known),
+        "most": max(known),
+        "values": values,
+    }
+
+
+def _copy(source: Storage, target: Storage) -> None:
+    """What says that it is whole comes last."""
+    target.remove("")
+    for entry in sorted(source.list(), key=lambda entry: entry.name == layout.EXPORTED):
+        if entry.is_dir:
+            _copy(source.child(entry.name), target.child(entry.name))
+        else:
+            target.write(entry.name, source.read(entry.name))

@@ -1,0 +1,121 @@
+"""What a `finetune` job would be: its data read and checked, steps counted; nothing is started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from orchestrator.encoder.counts import count_parameters
+from orchestrator.encoder.directory import read_directory
+from orchestrator.encoder.families import WORDS_ONLY
+from orchestrator.encoder.nearby import nearby
+from orchestrator.errors import OrchestratorError, SettingsError
+from orchestrator.planning.encoder import model_of_origin
+from orchestrator.planning.pretrain import Outlook, Surroundings
+from orchestrator.runs.origin import Kind, Origin
+from orchestrator.settings.finding import Finding
+from orchestrator.settings.finetune import FinetuneJob
+from orchestrator.settings.model import Model
+from orchestrator.settings.schedule import Counted
+from orchestrator.settings.task import TRAIN, Task
+from orchestrator.settings.transfer import Way
+from orchestrator.tasks.findings import check_task, encoder_findings
+from orchestrator.tasks.read import Examples, read_task
+from orchestrator.tasks.tokens import open_task_tokenizer
+from orchestrator.training.rules import device_findings
+
+
+def look_ahead_task(job: FinetuneJob, around: Surroundings) -> Outlook:
+    outlook = Outlook(
+        findings=[*_job_findings(job), *device_findings(job.precision, job.zero, job.cluster)]
+    )
+    examples = _examples(job.task, outlook)
+    if around.origin is not None:
+        try:
+            model = model_of_origin(around.origin)
+            outlook.findings += _origin_findings(job, around.origin, model)
+        except OrchestratorError as err:
+            outlook.findings.append(Finding(key="", found=err.message, rule=err.hint or ""))
+        else:
+            outlook.derived |= {"encoder_parameters": _parameters(model)}
+    if examples is not None and not outlook.findings:
+        outlook.derived |= _extent(job, examples)
+    return outlook
+
+
+def _job_findings(job: FinetuneJob) -> Iterator[Finding]:
+    if job.schedule.counted_in is Counted.TOKENS:
+        yield Finding(
+            key="schedule.counted_in",
+            found="=tokens",
+            rule="has no meaning here: examples have as many tokens as they have.",
+            try_="schedule.counted_in=steps.",
+        )
+    if job.zero.stage == 3 and job.transfer.way is Way.ADAPTERS:
+        yield Finding(
+            key="zero.stage",
+            found="=3",
+            rule="does not go with transfer.way=adapters: what they are added to is divided.",
+            try_="zero.stage=1.",
+        )
+
+
+def _examples(task: Task, outlook: Outlook) -> Examples | None:
+    """What is on a hub is read when it runs: a plan fetches nothing."""
+    if task.data.hub is not None and not Path(task.data.hub).exists():
+        outlook.warnings.append(f"{task.data.hub} is read, and checked, when the run starts.")
+        return None
+    try:
+        examples, problems = read_task(task)
+        outlook.findings += problems.findings()
+        if not outlook.findings:
+            outlook.findings += check_task(task, examples)
+    except SettingsError as err:
+        outlook.findings += [Finding(key="", found=line, rule="") for line in err.lines]
+    except OrchestratorError as err:
+        outlook.findings.append(Finding(key="", found=err.message, rule=err.hint or ""))
+    else:
+        return examples
+    return None
+
+
+def _origin_findings(job: FinetuneJob, origin: Origin, model: Model) -> Iterator[Finding]:
+    if origin.kind is not Kind.CHECKPOINT:
+        with nearby(origin.uri, has_weights=False) as folder:
+            tokenizer = open_task_tokenizer(folder)
+            yield from encoder_findings(job.task, read_directory(folder), tokenizer)
+    elif job.task.max_tokens > model.max_positions:
+        yield Finding(
+            key="task.max_tokens",
+            found=f"={job.task.max_tokens}",
+            rule=f"is more than the {model.max_positions} positions of encoder={job.encoder}.",
+            try_=f"task.max_tokens={model.max_positions}.",
+        )
+    transfer = job.transfer
+    wanted = max(
+        transfer.layers if transfer.way is Way.LAST else 0,
+        transfer.new_layers,
+        transfer.reading.num_layers,
+    )
+    if wanted > model.layers:
+        yield Finding(
+            key="transfer",
+            found=f" asks for {wanted} layers",
+            rule=f"and encoder={job.encoder} has {model.layers}.",
+        )
+
+
+def _parameters(model: Model) -> int:
+    """Without word embeddings, whose number the tokenizer says."""
+    return count_parameters(model, vocab_size=0, pad_id=0, heads=WORDS_ONLY).total
+
+
+def _extent(job: FinetuneJob, examples: Examples) -> dict[str, Any]:
+    per_epoch = -(-len(examples[TRAIN]) // job.batch.examples)
+    return {
+        "examples": {name: len(some) for name, some in examples.splits.items()},
+        "steps_per_epoch": per_epoch,
+        "steps": max(1, round(job.budget.epochs * per_epoch)) * job.num_seeds,
+        "seeds": list(range(job.seed, job.seed + job.num_seeds)),
+    }

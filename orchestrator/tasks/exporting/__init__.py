@@ -1,0 +1,1 @@
+"""The files of a task model's directory: a class of transformers that fits, tokenizer, card."""
