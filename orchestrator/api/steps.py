@@ -19,7 +19,7 @@ from orchestrator.cluster.http import RayHttp
 from orchestrator.cluster.output import for_people
 from orchestrator.cluster.place import Place
 from orchestrator.cluster.stop import StopSignal
-from orchestrator.errors import SettingsError
+from orchestrator.errors import RequestError
 from orchestrator.planning.make import Request, make_plan
 from orchestrator.runs import ids, layout
 from orchestrator.runs.folder import RunFolder, create_run
@@ -92,7 +92,7 @@ class StepRun:
         with _PLANNING:
             plan = self._plan()
             if plan.findings:
-                raise SettingsError([str(finding) for finding in plan.findings])
+                raise RequestError("\n".join(map(str, plan.findings)))
             return Run(create_run(folder.parent, folder.id, plan))
 
     def _plan(self) -> Plan:
@@ -132,5 +132,6 @@ class StepRun:
 
     def _say(self, line: str) -> None:
         """In the pipeline's own output, without what only the step's log needs."""
-        if (told := for_people(line)) is not None:
-            print(f"{self.name} | {told}", flush=True)
+        for one in line.splitlines() or [""]:
+            if (told := for_people(one)) is not None:
+                print(f"{self.name} | {told}", flush=True)

@@ -94,6 +94,8 @@ def status(
     url = shown.url if shown else None
     if as_json:
         facts = {"run": found.id, "uri": found.folder.uri, **_facts(now)}
+        if isinstance(job := found.job(), PipelineJob):
+            facts["steps"] = to_plain(rows_of(found.folder, job))
         show_json("status", **facts, progress=to_plain(progress), wandb=url)
         return 0
     console.print(f"[bold]{found.id}[/]  ", coloured(now.state), sep="")

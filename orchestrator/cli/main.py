@@ -38,6 +38,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "delete": ("change", "Delete runs that are over"),
     "prune": ("change", "Choose old runs to delete; shows them first"),
     "ask": ("ask", "Ask a trained model: one input, its answer"),
+    "sweep": ("sweep", "A sweep: status, best, extend"),
     "corpus": ("corpus", "A prepared corpus: show, sample, verify"),
     "cluster": ("cluster", "A Ray on this machine: up, down, status"),
     "dashboard": ("dashboard", "A page in the browser: runs, curves, logs, comparisons"),

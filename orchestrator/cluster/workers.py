@@ -189,7 +189,7 @@ class _Trainer(TorchTrainer):
         unused: tuple[type, ...] = (DatasetsCallback,)
         if self.is_embedded:
             unused += (PlacementGroupCleanerCallback,)
-        made: list[Any] = super()._create_default_callbacks()
+        made: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]
         return [each for each in made if not isinstance(each, unused)]
 
 

@@ -29,6 +29,7 @@ from orchestrator.planning.resources import (
     this_machine,
 )
 from orchestrator.planning.sources import source_findings
+from orchestrator.planning.sweep import look_ahead_sweep
 from orchestrator.runs.code import CodeTree, read_tree
 from orchestrator.runs.lineage import gather
 from orchestrator.runs.plan import Plan, Resources
@@ -42,6 +43,7 @@ from orchestrator.settings.pipeline import PipelineJob
 from orchestrator.settings.predict import PredictJob
 from orchestrator.settings.prepare import PrepareJob
 from orchestrator.settings.pretrain import PretrainJob
+from orchestrator.settings.sweep import SweepJob
 
 FindCluster = Callable[[Job], RayHttp | None]
 
@@ -148,6 +150,8 @@ def _look_ahead(
             overrides=request.overrides,
             origin=frozen.origin,
         )
+        if isinstance(job, SweepJob):
+            return look_ahead_sweep(job, around)
         if isinstance(job, FinetuneJob):
             return look_ahead_task(job, around)
         return look_ahead(job, around)

@@ -19,6 +19,7 @@ from orchestrator.runs.segments import SegmentName
 from orchestrator.runs.storage import Storage
 from orchestrator.settings.kinds import thaw
 from orchestrator.settings.pretrain import PretrainJob
+from orchestrator.tracking.system import is_system
 
 SPEED = "train/tokens_per_s"  # of all workers
 _NEWEST = 40  # runs that are looked at
@@ -80,7 +81,9 @@ def _newest_speed(run: RunFolder) -> tuple[float, int] | None:
     entries = {
         name: entry
         for entry in run.storage.list(layout.METRICS)
-        if (name := SegmentName.parse(entry.name)) is not None and name.suffix == "jsonl"
+        if (name := SegmentName.parse(entry.name)) is not None
+        and name.suffix == "jsonl"
+        and not is_system(name.writer)
     }
     workers = {
         event.attempt: event.fields.get("workers")

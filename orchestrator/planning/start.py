@@ -20,6 +20,7 @@ from orchestrator.encoder.findings import (
     position_findings,
 )
 from orchestrator.encoder.nearby import nearby
+from orchestrator.encoder.words import words_findings
 from orchestrator.errors import OrchestratorError
 from orchestrator.planning.footprint import Encoder
 from orchestrator.runs.folder import RunFolder
@@ -47,6 +48,7 @@ def begin(job: PretrainJob, origin: Origin | None, tokenizer: CorpusTokenizer) -
     else:
         with nearby(origin.uri, has_weights=False) as folder:
             directory = read_directory(folder)
+            findings += words_findings(folder, tokenizer)
         words, pad_id = directory.vocab_size, directory.pad_id
         findings += directory_findings(
             directory,

@@ -24,6 +24,7 @@ from orchestrator.runs.storage import Storage, open_storage
 
 LAST, BEST = "last", "best"
 CHOICE = rf"{LAST}|{BEST}|\d+"
+_LEAVE_A_DIRECTORY = ("export", "finetune", "sweep")  # kinds of runs
 _CHOSEN = re.compile(rf"(.+)@({CHOICE})")
 
 
@@ -83,12 +84,15 @@ def _find_run(part: str, runs: Storage) -> RunFolder:
 def _of_run(text: str, run: RunFolder, choice: str | None, runs: Storage) -> Origin:
     name = run.id if run.parent.uri == runs.uri else run.uri
     kind = run.job().kind
-    if kind == "export":
+    if kind in _LEAVE_A_DIRECTORY:
         if choice is not None:
-            raise RequestError(f"encoder={text}: {run.id} is an export and has no checkpoints.")
+            raise RequestError(
+                f"encoder={text}: what is taken of {run.id}, of kind {kind}, is its directory; "
+                "its checkpoints are no encoders."
+            )
         if not run.storage.exists(f"{layout.EXPORT}/{layout.EXPORTED}"):
             raise NotFoundError(
-                f"encoder={text}: {run.id} has exported nothing yet.",
+                f"encoder={text}: {run.id} has left no model yet.",
                 hint=f"orchestrator status {run.id}",
             )
         uri = run.storage.uri_of(layout.EXPORT)
@@ -96,7 +100,7 @@ def _of_run(text: str, run: RunFolder, choice: str | None, runs: Storage) -> Ori
     if kind != "pretrain":
         raise RequestError(
             f"encoder={text}: {run.id} is of kind {kind}, which makes no encoder; weights come "
-            "from a run of kind pretrain or export.",
+            f"from a run of kind pretrain, {', '.join(_LEAVE_A_DIRECTORY)}.",
             hint="orchestrator list shows the kinds.",
         )
     step = choose_step(run, choice)

@@ -21,12 +21,13 @@ from orchestrator.settings.predict import PredictJob
 from orchestrator.settings.prepare import PrepareJob
 from orchestrator.settings.pretrain import PretrainJob
 from orchestrator.settings.probe import ProbeJob
+from orchestrator.settings.sweep import SweepJob
 
 KINDS: dict[str, type[Job]] = {
     cls.kind: cls
     for cls in (
-        *(PrepareJob, PretrainJob, FinetuneJob, EvaluateJob, ExportJob, PredictJob, ProbeJob),
-        PipelineJob,
+        *(PrepareJob, PretrainJob, FinetuneJob, SweepJob, EvaluateJob, ExportJob, PredictJob),
+        *(ProbeJob, PipelineJob),
     )
 }
 SCHEMA = "orchestrator.job/1"

@@ -15,12 +15,11 @@ import numpy as np
 from orchestrator.errors import RequestError, SettingsError
 from orchestrator.settings.finding import Finding, did_you_mean
 from orchestrator.settings.task import KINDS, READERS, TEST, TRAIN, VALIDATION, Split, Task
-from orchestrator.tasks.example import Example
+from orchestrator.tasks.example import Example, plain_of
 from orchestrator.tasks.features import Array
 from orchestrator.tasks.kinds.kind import Predictions, kind_of
 from orchestrator.tasks.kinds.qa import NO_ANSWER
 from orchestrator.tasks.labels import Labels
-from orchestrator.tasks.metrics.tables import plain_of
 from orchestrator.tasks.problems import Problems
 from orchestrator.tasks.read import read_task
 

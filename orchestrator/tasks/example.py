@@ -79,3 +79,12 @@ class Example:
     target: Any  # a label, a number, tags …: its kind knows
     where: Where
     group: str | None = None
+
+
+def plain_of(value: Any) -> Any:
+    """A target or an answer as what JSON can hold."""
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, tuple):
+        return [plain_of(item) for item in value]
+    return list(value.texts) if hasattr(value, "texts") else value

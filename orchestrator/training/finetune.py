@@ -173,6 +173,9 @@ def _conclude(
         }
         _write_model(port.run.child(layout.EXPORT), job, start, weights, result)
         write_result(port.run, result)
+        for name, values in scores.items():
+            told = ", ".join(f"{metric} {value:.4g}" for metric, value in values.items())
+            print(f"step {best}, {name}: {told}", flush=True)
         port.note("scored", best_step=best, metrics=result["metrics"])
     if port.world > 1:
         distributed.barrier(group=port.control)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -26,11 +28,11 @@ def prepare_encoder(encoder: Encoder, transfer: Transfer, *, seed: int) -> None:
                 f"transfer.{name}={wanted} is more than the {len(layers)} layers of the encoder."
             )
     if transfer.new_layers:
+        begin_anew: Any = encoder.model._init_weights
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             for layer in layers[-transfer.new_layers :]:
-                for module in layer.modules():
-                    encoder.model._init_weights(module)
+                layer.apply(begin_anew)
     if transfer.way is Way.ADAPTERS:
         from orchestrator.encoder.adapters import add_adapters  # peft takes a while to import
 
@@ -55,12 +57,13 @@ def shape_loss(head: Head, features: Features, transfer: Transfer) -> None:
     if transfer.class_weights is ClassWeights.EQUAL:
         return
     named = (features.of_examples.get("class"), features.of_places.get("tag"))
-    (targets, *others) = [each for each in named if each is not None] or [None]
-    if targets is None or others:
+    found = [each for each in named if each is not None]
+    if len(found) != 1:
         raise RequestError(
             "transfer.class_weights=balanced is for tasks that choose one of several classes.",
             hint="transfer.class_weights=equal",
         )
+    (targets,) = found
     counts_C = np.bincount(targets)
     weights_C = len(targets) / (np.count_nonzero(counts_C) * np.maximum(counts_C, 1))
     head.class_weights_C = torch.tensor(weights_C, dtype=torch.float32)

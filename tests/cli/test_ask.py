@@ -58,15 +58,14 @@ def test_a_directory_answers_people_and_programs(
         assert run(["ask", *words]) == code, words
         errors = capfd.readouterr().err
         assert told in errors and "Traceback" not in errors
+        assert "encoder=" not in errors, "nobody typed that"
 
 
 @pytest.mark.parametrize(
     ("kind", "texts", "told"),
     [
-        ("tagging", ["The river rises"], "rises"),
         ("qa", ["where?", CONTEXT], "The river"),
         ("similarity", ["one", "other"], "the cosine of their vectors"),
-        ("regression", ["one"], "the score"),
         ("multilabel", ["one"], "people"),
         ("intent_slots", ["live on the coast"], "close"),
     ],

@@ -51,11 +51,18 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     )
 
 
+@pytest.mark.parametrize("is_stopped", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_killed_stopped_and_resumed_it_ends_with_the_weights_of_a_straight_run(
-    orchestrate: Orchestrate, environment: dict[str, str], corpus: tuple[str, ...], tmp_path: Path
+    orchestrate: Orchestrate,
+    environment: dict[str, str],
+    corpus: tuple[str, ...],
+    tmp_path: Path,
+    is_stopped: bool,
 ) -> None:
+    """A stop alone is in the tests of clusters, and what it leaves in those of plain processes."""
+    name = "stopped-too" if is_stopped else "disturbed"
     process = subprocess.Popen(
-        command("run", "pretrain", *SETTINGS, *corpus, "name=disturbed"),
+        command("run", "pretrain", *SETTINGS, *corpus, f"name={name}"),
         cwd=environment["PROJECT"],
         env=environment,
         stdout=subprocess.PIPE,
@@ -63,23 +70,28 @@ def test_killed_stopped_and_resumed_it_ends_with_the_weights_of_a_straight_run(
         text=True,
     )
     try:
-        folder = kill_and_stop(process, Path(environment["ORCHESTRATOR_STORAGE"]))
+        folder = kill_a_worker(process, Path(environment["ORCHESTRATOR_STORAGE"]), name)
+        if is_stopped:
+            process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=240)
+        assert process.returncode == (4 if is_stopped else 0), told
     finally:
         process.kill()  # where it has not ended by itself
         process.wait()
-    orchestrate("resume", "disturbed")
+    if is_stopped:
+        orchestrate("resume", name)
     straight = a_straight_run(tmp_path / "straight", folder)
     expected, found = by_step(straight), by_step(folder)
     assert sorted(found) == list(range(1, STEPS + 1))
     assert all(each == expected[step][0] for step, values in found.items() for each in values[:1])
     assert weights(folder) == weights(straight) != {}
-    look_at(orchestrate, folder)
+    look_at(orchestrate, folder, resumed=2 if is_stopped else 1)
 
 
-def kill_and_stop(process: subprocess.Popen[str], storage: Path) -> Path:
-    """A worker by SIGKILL; and when the run has recovered, the whole of it by Ctrl-C."""
-    wait_for(process, lambda: any(storage.glob("*-disturbed-*")))
-    (folder,) = storage.glob("*-disturbed-*")
+def kill_a_worker(process: subprocess.Popen[str], storage: Path, name: str) -> Path:
+    """By SIGKILL; it comes back when the run has recovered."""
+    wait_for(process, lambda: any(storage.glob(f"*-{name}-*")))
+    (folder,) = storage.glob(f"*-{name}-*")
     wait_for(process, lambda: len(rows(folder, "steps")) >= 7)
     workers = [
         child
@@ -89,9 +101,6 @@ def kill_and_stop(process: subprocess.Popen[str], storage: Path) -> Path:
     assert len(workers) == 2
     workers[1].send_signal(signal.SIGKILL)
     wait_for(process, lambda: any(row["attempt"] == 2 for row in rows(folder, "steps")))
-    process.send_signal(signal.SIGINT)
-    told, _ = process.communicate(timeout=240)
-    assert process.returncode == 4, told
     return folder
 
 
@@ -104,15 +113,15 @@ def a_straight_run(folder: Path, like: Path) -> Path:
     return folder
 
 
-def look_at(orchestrate: Orchestrate, folder: Path) -> None:
+def look_at(orchestrate: Orchestrate, folder: Path, *, resumed: int) -> None:
     """What the verbs say of it."""
-    listed = json.loads(orchestrate("checkpoints", "disturbed", "--verify", "--json").stdout)
+    listed = json.loads(orchestrate("checkpoints", folder.name, "--verify", "--json").stdout)
     assert [one["step"] for one in listed["checkpoints"]][-1] == STEPS
-    audited = json.loads(orchestrate("audit", "disturbed", "--json").stdout)
+    audited = json.loads(orchestrate("audit", folder.name, "--json").stdout)
     assert audited["is_clean"] and audited["audit"]["steps"] == STEPS
     assert audited["lost_packs"] == 0 and audited["attempts"] >= 2  # the last may have no step left
     events = [event["kind"] for event in rows(folder, "events")]
-    assert events.count("resumed") == 2 and "recovering" in events
+    assert events.count("resumed") == resumed and "recovering" in events
 
 
 def wait_for(process: subprocess.Popen[str], reached: Callable[[], bool]) -> None:

@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.e2e.test_here import QUICK, ray_processes
 from tests.real import Orchestrate, command
 
-pytestmark = [pytest.mark.faults, pytest.mark.ray]
+pytestmark = [pytest.mark.faults, pytest.mark.ray, pytest.mark.long]
 
 CHECKS = """
 import pathlib, time
@@ -30,13 +31,13 @@ def broken(bench):
 CHECKS.register("wait", wait)
 CHECKS.register("broken", broken)
 """
-STEPS = """
-steps:
-  first: {{job: probe, overrides: [{quick}]}}
-  second: {{job: probe, after: [first], overrides: [extensions=[mine], probe.checks=[wait]]}}
-  bad: {{job: probe, after: [first], overrides: [extensions=[mine], probe.checks=[broken]]}}
-  never: {{job: probe, after: [bad]}}
-"""
+MINE = ["extensions=[mine]"]
+STEPS = {
+    "first": {"job": "probe", "overrides": list(QUICK)},
+    "second": {"job": "probe", "after": ["first"], "overrides": [*MINE, "probe.checks=[wait]"]},
+    "bad": {"job": "probe", "after": ["first"], "overrides": [*MINE, "probe.checks=[broken]"]},
+    "never": {"job": "probe", "after": ["bad"]},
+}
 
 
 def steps_of(orchestrate: Orchestrate, pipeline: str) -> dict[str, dict]:
@@ -52,8 +53,7 @@ def test_a_pipeline_goes_on_after_its_driver_was_killed(
     project, marker = Path(environment["PROJECT"]), tmp_path / "let-go"
     groups = project / "conf" / "pipeline"
     groups.mkdir(parents=True)
-    quoted = ", ".join(f'"{word}"' for word in QUICK)
-    (groups / "mine.yaml").write_text(STEPS.format(quick=quoted))
+    (groups / "mine.yaml").write_text(yaml.safe_dump({"steps": STEPS}, sort_keys=False))
     (project / "mine.py").write_text(CHECKS.format(marker=str(marker)))
     foreground = subprocess.Popen(
         command("run", "pipeline", "pipeline=mine", "name=killed"),
@@ -90,7 +90,8 @@ def test_a_pipeline_goes_on_after_its_driver_was_killed(
     steps = steps_of(orchestrate, pipeline)
     states = {name: (step["state"], step["attempt"]) for name, step in steps.items()}
     assert states == {"first": ("finished", 1), "second": ("finished", 2), "bad": ("failed", 1)}
-    assert "step bad failed: rank 0: ValueError: no such device" in done.stdout
+    assert "step bad failed: " in done.stdout
+    assert "rank 0: ValueError: no such device" in done.stdout
     assert "Not started: never." in done.stdout
     assert f"orchestrator logs {steps['bad']['run']}" in done.stdout
     assert ray_processes() <= before

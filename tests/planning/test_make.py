@@ -65,29 +65,29 @@ def test_mistakes_of_every_layer_come_in_one_report(
     assert PLANTED not in report
 
 
-@pytest.mark.parametrize(
-    ("source", "said"),
-    [
-        (None, "No module named 'mine'"),
-        ("import nowhere_at_all\n", "No module named 'nowhere_at_all' (line 1 of"),
-        ("x = 1\n1 / 0\n", "ZeroDivisionError: division by zero (line 2 of"),
-        ("def broken(:\n", "SyntaxError"),
-        ("raise SystemExit(3)\n", "SystemExit: 3"),
-    ],
-)
-def test_an_extension_that_does_not_import_is_a_finding(
-    project: Path, source: str | None, said: str
-) -> None:
-    if source is not None:
-        (project / "mine.py").write_text(source)
+def test_an_extension_that_does_not_import_is_a_finding(project: Path) -> None:
+    sources = {
+        "lost": (None, "No module named 'lost'"),
+        "lacks": ("import nowhere_at_all\n", "No module named 'nowhere_at_all' (line 1 of"),
+        "raises": ("x = 1\n1 / 0\n", "ZeroDivisionError: division by zero (line 2 of"),
+        "broken": ("def broken(:\n", "SyntaxError"),
+        "leaves": ("raise SystemExit(3)\n", "SystemExit: 3"),
+    }
+    for name, (source, _) in sources.items():
+        if source is not None:
+            (project / f"{name}.py").write_text(source)
     # In a process of its own: what a module imports stays imported.
     code = (
-        "from pathlib import Path; from orchestrator.settings.load import load;"
-        f"print(*load('probe', ['extensions=[mine]'], working_dir=Path({str(project)!r}))[1])"
+        "from orchestrator.settings.load import load; from pathlib import Path\n"
+        f"for name in {list(sources)}:\n"
+        f"    given = [f'extensions=[{{name}}]']\n"
+        f"    found = load('probe', given, working_dir=Path({str(project)!r}))\n"
+        "    print(*found[1])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "extensions=mine does not import" in done.stdout and said in done.stdout
+    for (name, (_, said)), line in zip(sources.items(), done.stdout.splitlines(), strict=True):
+        assert f"extensions={name} does not import" in line and said in line
 
 
 def test_a_users_check_is_known_once_its_extension_is_named(project: Path) -> None:

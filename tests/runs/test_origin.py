@@ -35,22 +35,20 @@ def exported(runs: Storage) -> RunFolder:
     return run
 
 
-@pytest.mark.parametrize(
-    ("text", "step"),
-    [
-        *[("small", 400), ("@last", 400), ("small@last", 400), ("@last@best", 200)],
-        *[("small@300", 300), (f"{ID}@best", 200), ("aaaa@100", 100)],
-    ],
-)
-def test_a_run_is_frozen_as_its_whole_id_with_a_step(
-    text: str, step: int, run: RunFolder, tmp_path: Path
-) -> None:
-    origin = find_origin(text, run.parent)
-    assert (origin.kind, origin.frozen, origin.step) == (Kind.CHECKPOINT, f"{ID}@{step}", step)
+def test_a_run_is_frozen_as_its_whole_id_with_a_step(run: RunFolder, tmp_path: Path) -> None:
+    asked = {
+        **{"small": 400, "@last": 400, "small@last": 400, "@last@best": 200},
+        **{"small@300": 300, f"{ID}@best": 200, "aaaa@100": 100},
+    }
+    origins = {text: find_origin(text, run.parent) for text in asked}
+    for text, step in asked.items():
+        origin = origins[text]
+        assert (origin.kind, origin.frozen, origin.step) == (Kind.CHECKPOINT, f"{ID}@{step}", step)
     a_run(run.parent, a_job(tmp_path), NEWER)
     commit(run, 500, loss=0.1)
-    again = find_origin(origin.frozen, run.parent)
-    assert (again.frozen, again.facts()) == (origin.frozen, origin.facts())
+    for origin in origins.values():
+        again = find_origin(origin.frozen, run.parent)
+        assert (again.frozen, again.facts()) == (origin.frozen, origin.facts())
 
 
 def test_a_run_of_another_storage_is_frozen_with_its_uri(run: RunFolder, tmp_path: Path) -> None:
@@ -77,28 +75,26 @@ def test_a_directory_is_itself_whatever_its_name(name: str, tmp_path: Path) -> N
     assert (origin.kind, origin.frozen, origin.uri) == (Kind.DIRECTORY, str(folder), str(folder))
 
 
-@pytest.mark.parametrize(
-    ("text", "kind", "said"),
-    [
-        ("nothing", NotFoundError, "No run in .* has 'nothing' in its id"),
-        ("small@250", NotFoundError, "has no checkpoint of step 250; it has 100, 200, 300, 400"),
-        ("probe", RequestError, "is of kind probe, which makes no encoder"),
-        ("waits", NotFoundError, "has no checkpoint, and so no weights yet"),
-        ("empty", NotFoundError, "has exported nothing yet"),
-        ("export@400", RequestError, "is an export and has no checkpoints"),
-        ("/nowhere/at/all", NotFoundError, "there is no such directory"),
-        ("{tmp}@best", RequestError, "is a directory and has no checkpoints"),
-    ],
-)
-def test_what_gives_no_weights_says_why(
-    text: str, kind: type[OrchestratorError], said: str, run: RunFolder, tmp_path: Path
-) -> None:
+NO_WEIGHTS: list[tuple[str, type[OrchestratorError], str]] = [
+    ("nothing", NotFoundError, "No run in .* has 'nothing' in its id"),
+    ("small@250", NotFoundError, "has no checkpoint of step 250; it has 100, 200, 300, 400"),
+    ("probe", RequestError, "is of kind probe, which makes no encoder"),
+    ("waits", NotFoundError, "has no checkpoint, and so no weights yet"),
+    ("empty", NotFoundError, "has left no model yet"),
+    ("export@400", RequestError, "its checkpoints are no encoders"),
+    ("/nowhere/at/all", NotFoundError, "there is no such directory"),
+    ("{tmp}@best", RequestError, "is a directory and has no checkpoints"),
+]
+
+
+def test_what_gives_no_weights_says_why(run: RunFolder, tmp_path: Path) -> None:
     exported(run.parent)
     a_run(run.parent, ProbeJob(), "20261121-031523-probe-aaaa")
     a_run(run.parent, a_job(tmp_path), "20261121-031524-waits-aaaa")
     a_run(run.parent, ExportJob(encoder=ID), "20261121-031525-empty-aaaa")
-    with pytest.raises(kind, match=said):
-        find_origin(text.format(tmp=tmp_path), run.parent)
+    for text, kind, said in NO_WEIGHTS:
+        with pytest.raises(kind, match=said):
+            find_origin(text.format(tmp=tmp_path), run.parent)
 
 
 def test_the_best_is_not_guessed(storage: Storage, tmp_path: Path) -> None:

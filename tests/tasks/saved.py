@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,7 +48,10 @@ class Saved:
             model = replace(model, layers=4)
         self.model = self._model(model, reading)
         self.folder = folder / "saved"
-        self.facts = {"metrics": {"test": {"accuracy": 0.87654}}, "lineage": {"run": "x-y"}}
+        self.facts: dict[str, Any] = {
+            "metrics": {"test": {"accuracy": 0.87654, "f1": None}},
+            "lineage": {"run": "x-y"},
+        }
         save_task_model(
             self.folder,
             self.model,
@@ -74,3 +79,27 @@ class Saved:
 
     def outputs(self, model: TaskModel | None = None) -> tuple[np.ndarray, ...]:
         return run(model or self.model, self.read.features)
+
+
+_made: dict[tuple[Any, ...], Saved] = {}
+
+
+def saved_once(folder: Path, tokenizers: Folders, kind: str, **more: Any) -> Saved:
+    """Tests that only look at a directory share it."""
+    key = (kind, str(tokenizers), str(sorted(more.items())))
+    if key not in _made:
+        own = folder / f"model-{len(_made)}"
+        own.mkdir()
+        _made[key] = Saved(kind, own, tokenizers, **more)
+    return _made[key]
+
+
+def as_published(tokenizers: Folders, folder: Path) -> Folders:
+    """RoBERTa's own tokenizer puts no space before a text."""
+    target = folder / "published"
+    shutil.copytree(tokenizers[Algorithm.BPE], target)
+    plain = json.loads((target / "tokenizer.json").read_text())
+    assert plain["pre_tokenizer"]["add_prefix_space"]
+    plain["pre_tokenizer"]["add_prefix_space"] = False
+    (target / "tokenizer.json").write_text(json.dumps(plain))
+    return {**tokenizers, Algorithm.BPE: target}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,15 @@ from orchestrator.tasks.labels import Labels
 from orchestrator.tasks.model import TaskModel
 from orchestrator.tasks.predict import predict
 from orchestrator.tasks.tokens import open_task_tokenizer
-from tests.tasks.saved import FAMILIES, Folders, Saved
+from tests.tasks.saved import FAMILIES, Folders, Saved, as_published, saved_once
 from tests.tasks.small import CONTEXT, ROWS, built, plain_task, write_jsonl
 
 
 @pytest.fixture
-def save(tmp_path: Path, tokenizer_folders: Folders) -> Callable[..., Saved]:
-    def save(kind: str, **more: Any) -> Saved:
-        return Saved(kind, tmp_path, tokenizer_folders, **more)
-
-    return save
+def save(
+    tmp_path_factory: pytest.TempPathFactory, tokenizer_folders: Folders
+) -> Callable[..., Saved]:
+    return partial(saved_once, tmp_path_factory.getbasetemp(), tokenizer_folders)
 
 
 def typed(kind: str, texts: Sequence[str]) -> list[str]:
@@ -48,8 +48,8 @@ def plain(said: Any) -> Any:
 
 @pytest.mark.parametrize("kind", sorted(ROWS))
 def test_one_input_gets_the_answer_that_is_predicted(kind: str, save: Callable[..., Saved]) -> None:
-    columns = {"pair": "pair"} if kind == "similarity" else {}
-    saved = save(kind, columns=columns)
+    columns = {"columns": {"pair": "pair"}} if kind == "similarity" else {}
+    saved = save(kind, **columns)
     opened = open_task_directory(saved.folder)
     read = saved.read
     expected = predict(opened.model, read.features, read.examples, read.labels, read.task)
@@ -126,12 +126,12 @@ def save_nli(saved: Saved, rows: list[dict[str, str]], folder: Path) -> TaskDire
     return open_task_directory(target)
 
 
-def encoder_directory(family: Family, folder: Path, tokenizers: Folders) -> Path:
+def encoder_directory(family: Family, folder: Path, tokenizers: Folders, padding: int = 0) -> Path:
     model, algorithm = FAMILIES[family]
     tokenizer = open_task_tokenizer(tokenizers[algorithm])
     encoder = build_encoder(
         model,
-        vocab_size=tokenizer.vocab_size,
+        vocab_size=tokenizer.vocab_size + padding,
         pad_id=tokenizer.pad_id,
         heads=WORDS_ONLY,
         seed=5,
@@ -145,8 +145,10 @@ def encoder_directory(family: Family, folder: Path, tokenizers: Folders) -> Path
 def test_blanks_get_the_words_that_transformers_finds(
     family: Family, tmp_path: Path, tokenizer_folders: Folders
 ) -> None:
-    filler = open_filler(encoder_directory(family, tmp_path, tokenizer_folders))
-    theirs = pipeline("fill-mask", model=str(tmp_path))
+    target = tmp_path / "encoder"
+    published = as_published(tokenizer_folders, tmp_path)
+    filler = open_filler(encoder_directory(family, target, published))
+    theirs = pipeline("fill-mask", model=str(target))
     sentence = "The people live on the {}, few in the mountains."
     lead = "" if family is Family.BERT else " "
     expected = theirs(lead + sentence.format(theirs.tokenizer.mask_token), top_k=3)
@@ -163,7 +165,10 @@ def test_blanks_get_the_words_that_transformers_finds(
 def test_what_has_no_blank_or_no_words_is_refused(
     tmp_path: Path, tokenizer_folders: Folders
 ) -> None:
-    filler = open_filler(encoder_directory(Family.BERT, tmp_path / "a", tokenizer_folders))
+    folder = encoder_directory(Family.BERT, tmp_path / "a", tokenizer_folders, padding=5)
+    filler = open_filler(folder)
+    [words] = filler.fill("[MASK]", top=10_000).rankings
+    assert len(words) == filler.pipeline.get_vocab_size(), "rows of padding are no words"
     with pytest.raises(RequestError, match=r"no blank.*\[MASK\]"):
         filler.fill("The people live on the coast", top=5)
     with pytest.raises(RequestError, match="the encoder reads 64"):

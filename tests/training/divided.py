@@ -1,8 +1,8 @@
 """A rank of a plain process group that steps with DeepSpeed: run by test_optimizers_zero.
 
-`python divided.py FOLDER RANK WORLD PART` runs a part of what is there to be run and leaves its
-weights in FOLDER/PART.pt. Gradients do not depend on weights and are exact in bf16, so every way to
-divide must end with the same fp32 weights.
+`run_ranks` runs a part of what is there to be run and leaves its weights in FOLDER/PART.pt.
+Gradients do not depend on weights and are exact in bf16, so every way to divide must end with the
+same fp32 weights.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.training.papers import BETAS, DECAY, EPS
+from tests.training.ranks import fork, join, redirect
 
-ROOT = Path(__file__).resolve().parents[2]
 STEPS, SAVED = 5, 3
 # An odd number of tensors, and borders between two ranks in the middle of one, of both kinds.
 SHAPES = {
@@ -194,7 +194,9 @@ def run_rest(
     return trained.weights()
 
 
-def main(folder: Path, rank: int, world: int, part: str) -> None:
+def rank_main(folder: Path, rank: int, world: int, part: str) -> None:
+    redirect(_output(folder, part, rank))
+    torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank)}
     os.environ["DS_ACCELERATOR"] = "cpu"
     torch.distributed.init_process_group(
@@ -223,26 +225,14 @@ def main(folder: Path, rank: int, world: int, part: str) -> None:
 
 def run_ranks(folder: Path, part: str, *, world: int = 2) -> dict[str, dict[str, Tensor]]:
     """Case → weights at the end of its steps."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    processes = []
-    for rank in range(world):
-        with open(folder / f"output-{part}-{rank}", "wb") as output:
-            command = [sys.executable, __file__, str(folder), str(rank), str(world), part]
-            processes.append(
-                subprocess.Popen(command, stdout=output, stderr=output, env=environment)
-            )
-    try:
-        codes = [process.wait(timeout=240) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    said = "\n".join(
-        (folder / f"output-{part}-{rank}").read_text()[-3000:] for rank in range(world)
-    )
-    assert not any(codes), said
+    processes = [fork(rank_main, folder, rank, world, part) for rank in range(world)]
+    join(processes, [_output(folder, part, rank) for rank in range(world)])
     found: dict[str, dict[str, Tensor]] = torch.load(folder / f"{part}.pt")
     return found
+
+
+def _output(folder: Path, part: str, rank: int) -> Path:
+    return folder / f"output-{part}-{rank}"
 
 
 def convert(folder: Path, case: Case) -> None:
@@ -253,7 +243,3 @@ def convert(folder: Path, case: Case) -> None:
     command += ["--inject_missing_state", "--num_extract_workers", "1", "--num_merge_workers", "1"]
     environment = os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, capture_output=True, env=environment)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

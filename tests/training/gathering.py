@@ -1,21 +1,18 @@
 """Two ranks that train a little at every stage of ZeRO, and save what they hold twice.
 
-`python gathering.py FOLDER RANK PRECISION` is one; test_weights starts both. Below FOLDER/<stage>
-are `step`, the files of a checkpoint, and `held.pt`, the weights as DeepSpeed itself gathers them.
+`rank_main` is one; test_weights starts both. Below FOLDER/<stage> are `step`, the files of a
+checkpoint, and `held.pt`, the weights as DeepSpeed itself gathers them.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from orchestrator.encoder.build import build_encoder
 from orchestrator.encoder.encoder import Encoder
@@ -26,6 +23,7 @@ from orchestrator.settings.precision import Precision
 from orchestrator.settings.zero import Zero
 from orchestrator.training.zero import Division, ZeroEngine
 from tests.encoder.small import Feed, feed_of
+from tests.training.ranks import redirect
 
 WORLD = 2
 # Parameters of odd sizes, which two ranks cannot share evenly.
@@ -84,7 +82,8 @@ def gathered(engine: ZeroEngine, stage: int, precision: Precision) -> dict[str, 
     return held
 
 
-def main(folder: Path, rank: int, precision: Precision) -> None:
+def rank_main(folder: Path, rank: int, precision: Precision) -> None:
+    redirect(folder / f"output-{rank}")
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(WORLD), "LOCAL_RANK": str(rank)}
@@ -94,9 +93,4 @@ def main(folder: Path, rank: int, precision: Precision) -> None:
     for stage in range(4):
         train(stage, precision, folder / str(stage))
     distributed.barrier()
-    sys.stdout.flush()
     os._exit(0)  # DeepSpeed's threads and hooks are of no more use
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), Precision(sys.argv[3]))

@@ -74,9 +74,7 @@ def write_run(folder: Path, job: TrainingJob, corpus: Any, environment: Any = No
 
 def rank_main(folder: Path, rank: int, world: int, attempt: int) -> None:
     warnings.simplefilter("ignore")
-    with open(folder / "output" / f"{attempt}-{rank}", "wb", buffering=0) as output:
-        os.dup2(output.fileno(), 1)
-        os.dup2(output.fileno(), 2)
+    redirect(folder / "output" / f"{attempt}-{rank}")
     os.environ |= json.loads((folder / "environment.json").read_text())
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank)}
     import torch
@@ -119,18 +117,39 @@ def _finetune(port: Any, job: Any, given: dict[str, str], commit: Any) -> Any:
     return finetune(port, job, start)
 
 
-def launch(folder: Path, *, world: int, attempt: int) -> list[BaseProcess]:
-    for name in ("output", "meetings"):
-        (folder / name).mkdir(exist_ok=True)
+def fork(target: Callable[..., None], *args: Any) -> BaseProcess:
+    """A process that has imported everything already."""
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    processes: list[BaseProcess] = []
-    for rank in range(world):
-        process = context.Process(target=rank_main, args=(folder, rank, world, attempt))
-        process.start()
-        processes.append(process)
-    return processes
+    process = context.Process(target=target, args=args)
+    process.start()
+    return process
+
+
+def redirect(output: Path) -> None:
+    """All that this process says from now on, C++ included."""
+    with open(output, "wb", buffering=0) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+
+
+def join(processes: list[BaseProcess], outputs: list[Path]) -> None:
+    """Ends with the processes; where one fails, with what it said."""
+    deadline = time.monotonic() + _PATIENCE_S
+    try:
+        for process in processes:
+            process.join(timeout=max(deadline - time.monotonic(), 0))
+        said = "\n".join(path.read_text()[-3000:] for path in outputs if path.exists())
+        assert [process.exitcode for process in processes] == [0] * len(processes), said
+    finally:
+        _end(processes)
+
+
+def launch(folder: Path, *, world: int, attempt: int) -> list[BaseProcess]:
+    for name in ("output", "meetings"):
+        (folder / name).mkdir(exist_ok=True)
+    return [fork(rank_main, folder, rank, world, attempt) for rank in range(world)]
 
 
 def run(folder: Path, *, world: int, attempt: int = 1) -> None:

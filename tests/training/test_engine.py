@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import os
 import warnings
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.training.ranks import PRELOADED
+from tests.training.ranks import fork, join
 
 pytestmark = pytest.mark.processes
 
@@ -85,13 +84,7 @@ def train_all(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("engine")
-    os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    process = context.Process(target=train_all, args=(folder,))
-    process.start()
-    process.join(timeout=240)
-    assert process.exitcode == 0
+    join([fork(train_all, folder)], [])
     answer: dict[str, Any] = json.loads((folder / "found.json").read_text())
     return answer
 

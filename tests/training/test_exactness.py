@@ -21,6 +21,8 @@ def by_step(folder: Path) -> dict[int, list[dict[str, Any]]]:
     """All that was measured of a step but its times, once for each attempt that made it."""
     steps: dict[int, list[dict[str, Any]]] = {}
     for row in rows(folder, "metrics"):
+        if all(name.startswith("system/") for name in row["values"]):
+            continue  # a rank's load, in a file of its own
         values = {
             name: value
             for name, value in row["values"].items()

@@ -56,8 +56,15 @@ class Trained:
         make_directory(work, lambda _: None)
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("trained")
+    return Trained(open_storage(folder / "runs"), a_job(folder))
+
+
 @pytest.fixture
-def trained(tmp_path: Path) -> Trained:
+def own(tmp_path: Path) -> Trained:
+    """One that may be damaged."""
     return Trained(open_storage(tmp_path / "runs"), a_job(tmp_path))
 
 
@@ -156,24 +163,24 @@ def test_what_a_killed_export_left_is_gone(trained: Trained, tmp_path: Path) -> 
     AutoModelForMaskedLM.from_pretrained(tmp_path / "made")
 
 
-def test_a_torn_checkpoint_is_not_exported(trained: Trained, tmp_path: Path) -> None:
-    commit(trained.run, 300)
-    place = trained.run.storage
+def test_a_torn_checkpoint_is_not_exported(own: Trained, tmp_path: Path) -> None:
+    commit(own.run, 300)
+    place = own.run.storage
     path = f"{layout.checkpoint(400)}/mp_rank_00_model_states.pt"
     data = bytearray(place.read(path))
     data[len(data) // 2] ^= 1
     place.write(path, bytes(data))
     said = "step-000400 of .* is torn .rank 0's mp_rank_00_model_states.pt has checksum"
     with pytest.raises(RequestError, match=said) as caught:
-        trained.export(tmp_path / "made")
-    assert caught.value.hint == f"Take another: encoder={trained.run.id}@300"
+        own.export(tmp_path / "made")
+    assert caught.value.hint == f"Take another: encoder={own.run.id}@300"
     assert not (tmp_path / "made").exists()
 
 
-def test_without_its_corpus_there_is_no_tokenizer(trained: Trained, tmp_path: Path) -> None:
-    open_storage(trained.corpus).remove("")
+def test_without_its_corpus_there_is_no_tokenizer(own: Trained, tmp_path: Path) -> None:
+    open_storage(own.corpus).remove("")
     with pytest.raises(NotFoundError, match="is gone, and with it the tokenizer") as caught:
-        trained.export(tmp_path / "made")
+        own.export(tmp_path / "made")
     assert "run prepare corpus=small" in str(caught.value)
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,33 +11,22 @@ import torch
 from orchestrator.errors import StorageError
 from orchestrator.settings.precision import Precision
 from orchestrator.training.weights import is_wanted, weights_of
+from tests.training.gathering import WORLD, rank_main
+from tests.training.ranks import fork, join
 
 pytestmark = pytest.mark.processes
 
-SCRIPT = Path(__file__).with_name("gathering.py")
 OTHERS = pytest.param(Precision.FP32, marks=pytest.mark.long)
 
 
 @pytest.fixture(scope="module", params=[Precision.BF16, OTHERS])
 def trained(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Path, Precision]]:
+) -> tuple[Path, Precision]:
     folder = tmp_path_factory.mktemp("trained")
-    environment = os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"}
-    ranks = []
-    for rank in range(2):
-        with (folder / f"output-{rank}").open("wb") as output:
-            command = [sys.executable, str(SCRIPT), str(folder), str(rank), request.param.value]
-            ranks.append(subprocess.Popen(command, stdout=output, stderr=output, env=environment))
-    try:
-        for rank, process in enumerate(ranks):
-            said = folder / f"output-{rank}"
-            assert process.wait(timeout=240) == 0, said.read_text()[-3000:]
-    finally:
-        for process in ranks:
-            process.kill()
-            process.wait()
-    yield folder, request.param
+    processes = [fork(rank_main, folder, rank, request.param) for rank in range(WORLD)]
+    join(processes, [folder / f"output-{rank}" for rank in range(WORLD)])
+    return folder, request.param
 
 
 def test_they_are_bit_for_bit_what_the_ranks_held(trained: tuple[Path, Precision]) -> None:

@@ -133,6 +133,8 @@ def _flat(values: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _said(value: Any) -> str:
+    if value is None:
+        return "not defined"
     if isinstance(value, float):
         return f"{value:.4f}"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 import transformers
@@ -27,7 +27,8 @@ from orchestrator.tasks.kinds.entailment import NLI
 from orchestrator.tasks.labels import Labels
 from orchestrator.tasks.model import TaskModel
 
-Weights = dict[str, Tensor]
+# As transformers calls what is predicted of a text.
+Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
 
 
 class Shape(StrEnum):
@@ -44,7 +45,7 @@ class Form:
     class_name: str
     places: Mapping[str, str]  # how names begin: in the head → in the class
     names: tuple[str, ...] = ()  # of what it puts out
-    problem: str | None = None  # as transformers calls what is predicted of a text
+    problem: Problem | None = None
 
 
 _POOLED = {"classifier.dense.": "{body}.pooler.dense.", "classifier.output.": "classifier."}
@@ -72,9 +73,11 @@ _CLASSES: Mapping[Family, Mapping[Shape, tuple[str, Mapping[str, str]]]] = {
         Shape.VECTORS: ("RobertaModel", {}),
     },
 }
-_ONE, _SEVERAL, _SCORE = "single_label_classification", "multi_label_classification", "regression"
+_ONE: Problem = "single_label_classification"
+_SEVERAL: Problem = "multi_label_classification"
+_SCORE: Problem = "regression"
 Names = Callable[[Labels], tuple[str, ...]]
-_HEADS: Mapping[type[Head], tuple[Shape, Names, str | None]] = {
+_HEADS: Mapping[type[Head], tuple[Shape, Names, Problem | None]] = {
     ClassHead: (Shape.TEXT, lambda labels: labels.classes, _ONE),
     MultilabelHead: (Shape.TEXT, lambda labels: labels.classes, _SEVERAL),
     ScoreHead: (Shape.TEXT, lambda labels: ("score",), _SCORE),
@@ -124,12 +127,23 @@ def model_in(form: Form, encoder: Encoder, head: Head) -> PreTrainedModel:
     weights = {name: each for name, each in body.items() if name in places}
     own = {to_place(form, name): each for name, each in head.state_dict().items()}
     weights |= {place: each for place, each in own.items() if place is not None}
-    if form.shape is Shape.VECTORS:  # else transformers would invent it anew at every opening
-        for name, empty in places.items():
-            weights.setdefault(name, torch.zeros(empty.shape))
+    if form.shape is Shape.VECTORS:
+        weights = _new_pooler(places) | weights
     weights = {name: each.detach().float().cpu() for name, each in weights.items()}
     made.load_state_dict(weights, strict=True, assign=True)
     return made
+
+
+def _new_pooler(places: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Nobody trained one. Left out, transformers would invent another at every opening."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: torch.zeros(empty.shape)
+        if empty.ndim == 1
+        else torch.randn(empty.shape, generator=generator) * 0.02
+        for name, empty in sorted(places.items())
+        if name.startswith("pooler.")
+    }
 
 
 def to_place(form: Form, name: str) -> str | None:
@@ -140,7 +154,7 @@ def to_place(form: Form, name: str) -> str | None:
     return None
 
 
-def _form(encoder: Encoder, shape: Shape, names: tuple[str, ...], problem: str | None) -> Form:
+def _form(encoder: Encoder, shape: Shape, names: tuple[str, ...], problem: Problem | None) -> Form:
     class_name, places = _CLASSES[encoder.settings.family][shape]
     body = cast(Any, encoder.model).base_model_prefix
     return Form(

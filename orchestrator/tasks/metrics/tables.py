@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from orchestrator.corpus.arrays import Int64s
-from orchestrator.tasks.example import Example
+from orchestrator.tasks.example import Example, plain_of
 from orchestrator.tasks.features import Array
 from orchestrator.tasks.metrics.classes import class_columns
 from orchestrator.tasks.metrics.metric import Outcome
@@ -124,15 +124,6 @@ def worst_mistakes(
         )
         for number in order[:count]
     )
-
-
-def plain_of(value: Any) -> Any:
-    """What JSON can hold."""
-    if isinstance(value, frozenset):
-        return sorted(value)
-    if isinstance(value, tuple):
-        return [plain_of(item) for item in value]
-    return list(value.texts) if hasattr(value, "texts") else value
 
 
 def _is_right(target: Any, answer: Any) -> bool:

@@ -51,16 +51,25 @@ class Asking:
         if self.task is None:
             example = Example(texts=(row.text(self.column),), target=None, where=_NOWHERE)
         else:
-            kind, columns = kind_of(self.task), Columns(task=self.task)
-            blanks = {
-                str(columns[role]): blank(row, columns, self.labels)
-                for role, blank in _BLANKS.items()
-                if role in kind.roles
-            }
-            example = kind.read(Row({**values, **blanks}, _NOWHERE), columns)
+            example = self._read(row, self.task)
         for text in example.texts:
             _refuse_halves(text)
         return example
+
+    def _read(self, row: Row, task: Task) -> Example:
+        kind, columns = kind_of(task), Columns(task=task)
+        asked = [role for role in kind.roles if role not in _BLANKS]
+        for role in asked:  # told before the blanks are there, which are no columns of the row's
+            named = columns.several(role) or (str(columns[role]),)
+            if not _is_left_out(task, columns, role):
+                for column in named:
+                    row.value(column)
+        blanks = {
+            str(columns[role]): blank(row, columns, self.labels)
+            for role, blank in _BLANKS.items()
+            if role in kind.roles
+        }
+        return kind.read(Row({**row.values, **blanks}, _NOWHERE), columns)
 
 
 def added_columns(job: PredictJob) -> tuple[str, ...]:
@@ -103,12 +112,17 @@ def _first_role(task: Task) -> str:
 
 def _further_roles(task: Task, columns: Mapping[str, Any], first: str) -> list[str]:
     """What is asked beside the first; a pair only where the task has one."""
-    optional = ("lead",) if task.kind == "similarity" else ("lead", "pair")
     return [
         role
         for role in kind_of(task).roles
-        if role != first and role not in _BLANKS and (role not in optional or role in columns)
+        if role != first and role not in _BLANKS and not _is_left_out(task, columns, role)
     ]
+
+
+def _is_left_out(task: Task, columns: Columns | Mapping[str, Any], role: str) -> bool:
+    """A text that a task has only where it names a column for it; similarity has two always."""
+    is_optional = role == "lead" or (role == "pair" and task.kind != "similarity")
+    return is_optional and role not in columns
 
 
 def _refuse_halves(text: str) -> None:

@@ -155,14 +155,10 @@ _WRITERS: dict[OutputKind, Callable[[FileWriter, Form], AbstractContextManager[W
 
 @contextmanager
 def _open_table(file: FileWriter, schema: Any) -> Iterator[Any]:
-    """pyarrow writes the end of a file whatever happened; of one that failed nobody wants it."""
-    sink = _Sink(file)
-    writer = parquet.ParquetWriter(pa.PythonFile(sink, mode="w"), schema)
+    """Its end is written whatever happened: pyarrow would do it later, when the file is closed."""
+    writer = parquet.ParquetWriter(pa.PythonFile(_Sink(file), mode="w"), schema)
     try:
         yield writer
-    except BaseException:
-        sink.is_dropped = True
-        raise
     finally:
         writer.close()
 
@@ -171,15 +167,13 @@ class _Sink:
     """A FileWriter as pyarrow wants a file; who opened it closes it."""
 
     closed = False
-    is_dropped = False
 
     def __init__(self, file: FileWriter) -> None:
         self._file = file
         self._at = 0
 
     def write(self, data: bytes) -> int:
-        if not self.is_dropped:
-            self._file.write(bytes(data))
+        self._file.write(bytes(data))
         self._at += len(data)
         return len(data)
 

@@ -91,6 +91,7 @@ def test_bundled_files_keep_a_name_that_holds_on_every_node() -> None:
     names = sorted(path.name for path in bundled("data").glob("*.xz"))
     found = find_files("bundled:*.xz", KEY)
     assert [file.uri for file in found] == [f"bundled:{name}" for name in names]
+    assert {file.modified for file in found} == {0.0}  # each attempt unpacks them anew
     folder, name = locate(found[0].uri)
     assert folder.size(name) == found[0].size_bytes > 0
     assert "bundled:nothing.txt does not exist" in refused("bundled:nothing.txt")

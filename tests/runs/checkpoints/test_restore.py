@@ -9,7 +9,6 @@ from contextlib import closing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 
 from orchestrator.errors import RequestError, StorageError
 from orchestrator.runs import layout
@@ -27,6 +26,7 @@ from tests.runs.checkpoints.making import (
     restore,
     write_rank,
 )
+from tests.s3 import S3Server
 
 
 def test_the_newest_whole_one_is_taken_as_it_was_committed(storage: Storage) -> None:
@@ -410,14 +410,12 @@ def _is_torn(run: Storage, step: int) -> bool:
 
 @pytest.mark.faults
 def test_a_storage_that_goes_away_tears_nothing(s3_uri: str) -> None:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
+    server = S3Server()
     near = open_storage(s3_uri)
     for step in (300, 400):
         make(near, step, world=12)
-    endpoint = "http://{}:{}".format(*server.get_host_and_port())
     bucket = s3_uri.partition("?")[0]
-    far = open_storage(f"{bucket}?endpoint_override={endpoint}&region=us-east-1")
+    far = open_storage(f"{bucket}?endpoint_override=http://{server.endpoint}&region=us-east-1")
 
     def go_away(done: int, total: int) -> None:
         if done < total / 2:

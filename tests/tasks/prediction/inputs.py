@@ -17,7 +17,7 @@ from orchestrator.settings.predict import Input, InputKind
 from orchestrator.tasks.labels import Labels
 from orchestrator.tasks.prediction.asking import Asking
 from orchestrator.tasks.prediction.look import Looked, look
-from orchestrator.tasks.prediction.rows import Rows
+from orchestrator.tasks.prediction.rows import InputRow, Rows
 from orchestrator.tasks.prediction.spans import (
     Part,
     Span,
@@ -68,5 +68,9 @@ def parts(settings: Input, size: int, asking: Asking = TEXTS) -> list[Part]:
     return parts_of(looked_at(settings, size, asking)[1], size)
 
 
+def rows_of(settings: Input, parts: Sequence[Part]) -> list[InputRow]:
+    return [row for part in parts for span in part.spans for row in Rows(span, settings)]
+
+
 def read_back(settings: Input, parts: Sequence[Part]) -> list[Values]:
-    return [row.values for part in parts for span in part.spans for row in Rows(span, settings)]
+    return [row.values for row in rows_of(settings, parts)]

@@ -149,21 +149,6 @@ def test_sync_finds_a_row_that_is_not_the_runs(
 
 
 @pytest.mark.long
-def test_sync_without_a_server_says_so_and_exits_with_1(
-    run: Writing,
-    forwarders: Forwarders,
-    orchestrated: Callable[..., subprocess.CompletedProcess[str]],
-) -> None:
-    run.steps(1, 4)
-    run.end()
-    forwarders.environment["WANDB_API_KEY"] = "wrong" * 8
-    done = orchestrated("wandb", "sync", run.id)
-    assert done.returncode == 1, done.stderr
-    assert f"{run.id} is not all in W&B" in done.stderr
-    assert run.report().standing is Standing.BEHIND
-
-
-@pytest.mark.long
 def test_a_run_on_an_object_store_is_forwarded_alike(
     server: Loopback, new_run: Callable[..., Writing], s3_uri: str, forwarders: Forwarders
 ) -> None:

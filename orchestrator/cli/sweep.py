@@ -1,0 +1,139 @@
+"""sweep: a sweep's leaderboard, its best settings to paste, and more trials for it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from orchestrator.api import Run
+from orchestrator.cli.given import Json, RunName, Storage, find
+from orchestrator.cli.screen import console, footer, show_json, table
+from orchestrator.errors import RequestError
+from orchestrator.runs.result import read_result
+from orchestrator.settings.units import format_duration
+from orchestrator.tuning.board import Board, best_overrides, overrides_of, read_board
+from orchestrator.tuning.extend import extend as extend_sweep
+from orchestrator.tuning.trials import Fate, Trial
+
+app = typer.Typer()
+verbs = typer.Typer(help="A sweep: status, best, extend.", no_args_is_help=True)
+app.add_typer(verbs, name="sweep")
+_COLOURS = {Fate.OPEN: "green", Fate.STOPPED: "yellow", Fate.FAILED: "bold red"}
+_MOST_ROWS = 20
+
+
+@verbs.command()
+def status(run: RunName, storage: Storage = None, as_json: Json = False) -> int:
+    """A sweep's trials, the best first."""
+    found = find(run, storage)
+    board = read_board(found.folder)
+    state = found.status().state
+    if as_json:
+        trials = [_plain(trial) for trial in board.trials]
+        counts = {fate.value: board.count(fate) for fate in Fate}
+        show_json(
+            "sweep.status",
+            run=found.id,
+            state=state,
+            metric=board.metric,
+            is_loss=board.is_loss,
+            configurations=board.num_wanted,
+            counts=counts,
+            trials=trials,
+        )
+        return 0
+    _draw(found, board, str(state))
+    return 0
+
+
+@verbs.command()
+def best(run: RunName, storage: Storage = None, as_json: Json = False) -> int:
+    """The best settings so far, as overrides for `orchestrator run finetune`."""
+    found = find(run, storage)
+    result = read_result(found.folder.storage)
+    overrides = best_overrides(found.folder, result)
+    if as_json:
+        show_json("sweep.best", run=found.id, overrides=overrides, result=result)
+        return 0
+    print(" ".join(overrides))  # nothing else: it is pasted, or taken by $(…)
+    return 0
+
+
+@verbs.command()
+def extend(
+    run: RunName,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="So many configurations more.")],
+    storage: Storage = None,
+    as_json: Json = False,
+) -> int:
+    """More configurations for a sweep that is over; `resume` then tries them."""
+    found = find(run, storage)
+    state = found.status().state
+    if not state.is_over:
+        raise RequestError(
+            f"{found.id} is {state}; only a sweep that is over can be extended.",
+            hint=f"orchestrator stop {found.id}",
+        )
+    wanted = extend_sweep(found.folder, trials)
+    if as_json:
+        show_json("sweep.extend", run=found.id, configurations=wanted)
+        return 0
+    console.print(f"[bold]{found.id}[/] is to try {wanted} configurations in all")
+    footer(f"orchestrator resume {found.id}")
+    return 0
+
+
+def _draw(found: Run, board: Board, state: str) -> None:
+    over = sum(trial.is_over for trial in board.trials if trial.again_of is None)
+    console.print(f"[bold]{found.id}[/]  {state}, {over} of {board.num_wanted} configurations done")
+    if not board.trials:
+        console.print("No trial has begun yet.")
+        return
+    keys = list(dict.fromkeys(key for trial in board.trials for key in trial.point))
+    rows = table("trial", "", board.metric, "epochs", *keys, "seed", "took", "")
+    for trial in board.trials[:_MOST_ROWS]:
+        rows.add_row(*_cells(trial, keys))
+    console.print(rows)
+    if len(board.trials) > _MOST_ROWS:
+        console.print(f"  … and {len(board.trials) - _MOST_ROWS} more; --json has all.")
+    part = found.id.rpartition("-")[2]
+    footer(f"orchestrator sweep best {part}", f"orchestrator sweep extend {part} --trials 20")
+
+
+def _cells(trial: Trial, keys: list[str]) -> list[str | Text]:
+    value = trial.value if trial.is_over else trial.latest
+    again = "" if trial.again_of is None else f" of {trial.again_of:04d}"
+    return [
+        f"{trial.number:04d}{again}",
+        Text(trial.fate.value, style=_COLOURS.get(trial.fate, "")),
+        "" if value is None else f"{value:.4f}",
+        f"{trial.epochs:g}" if trial.measured else "",
+        *(_said(trial.point.get(key)) for key in keys),
+        str(trial.seed),
+        "" if trial.took_s is None else format_duration(trial.took_s),
+        trial.reason if trial.fate is Fate.FAILED else "",
+    ]
+
+
+def _said(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _plain(trial: Trial) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "fate": trial.fate.value,
+        "value": trial.value if trial.is_over else trial.latest,
+        "epochs": trial.epochs,
+        "point": trial.point,
+        "overrides": overrides_of(trial.point),
+        "seed": trial.seed,
+        "again_of": trial.again_of,
+        "took_s": trial.took_s,
+        "reason": trial.reason,
+        "folder": trial.folder,
+    }

@@ -1,0 +1,80 @@
+"""A sweep's leaderboard, from its folder alone: what `sweep status` and `sweep best` show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.errors import NotFoundError, RequestError
+from orchestrator.runs.folder import RunFolder
+from orchestrator.settings.sweep import SweepJob
+from orchestrator.tasks.metrics.metric import metrics_of
+from orchestrator.tuning.trials import Fate, Trial, num_wanted, ranked, trials_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    job: SweepJob
+    metric: str
+    is_loss: bool
+    num_wanted: int  # configurations
+    trials: tuple[Trial, ...]  # the best first, then those that run, were given up, failed
+
+    @property
+    def best(self) -> Trial | None:
+        first = self.trials[:1]
+        return first[0] if first and first[0].fate is Fate.FINISHED else None
+
+    def count(self, fate: Fate) -> int:
+        return sum(trial.fate is fate for trial in self.trials)
+
+
+def read_board(run: RunFolder) -> Board:
+    job = run.job()
+    if not isinstance(job, SweepJob):
+        raise RequestError(
+            f"{run.id} is a {job.kind}, not a sweep.", hint=f"orchestrator status {run.id}"
+        )
+    events = run.events()
+    chooser = metrics_of(job.task)[0]
+    trials = list(trials_of(events).values())
+    done = ranked(trials, is_loss=chooser.is_loss)
+    order = [Fate.OPEN, Fate.STOPPED, Fate.FINISHED, Fate.FAILED]
+    others = [trial for trial in trials if trial not in done]
+    sign = 1 if chooser.is_loss else -1
+    others.sort(key=lambda each: (order.index(each.fate), sign * (each.latest or 0.0)))
+    return Board(
+        job=job,
+        metric=chooser.name,
+        is_loss=chooser.is_loss,
+        num_wanted=num_wanted(job, events),
+        trials=(*done, *others),
+    )
+
+
+def best_overrides(run: RunFolder, result: Mapping[str, Any] | None) -> list[str]:
+    """Of the winner; before there is one, of the best so far."""
+    if result is not None:
+        return [str(text) for text in result["overrides"]]
+    best = read_board(run).best
+    if best is None:
+        raise NotFoundError(
+            f"No trial of {run.id} has finished yet.", hint=f"orchestrator sweep status {run.id}"
+        )
+    return overrides_of(best.point)
+
+
+def overrides_of(point: Mapping[str, Any]) -> list[str]:
+    """As they are typed for `run finetune`."""
+    return [f"{key}={_spelled(value)}" for key, value in point.items()]
+
+
+def _spelled(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_spelled, value))}]"
+    return repr(value) if isinstance(value, int | float) else str(value)

@@ -1,0 +1,180 @@
+"""The trials of a sweep as its ledger tells them: what was proposed, measured, and how it ended.
+
+The ledger is the truth: an attempt that follows a kill reads it and goes on, `sweep status` reads
+it when nobody runs. Ray Tune's own files are thrown away.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from orchestrator.runs import layout
+from orchestrator.runs.ledger import Event, Ledger
+from orchestrator.runs.storage import Storage
+from orchestrator.settings.kinds import freeze
+from orchestrator.settings.space import Point
+from orchestrator.settings.sweep import TRIALS, SearchKind, SweepJob
+
+PROPOSED, MEASURED, ENDED = "trial_proposed", "trial_measured", "trial_ended"
+LOST = "trial_lost"
+EXTENDED = "sweep_extended"
+
+
+class Fate(StrEnum):
+    OPEN = "open"
+    FINISHED = "finished"
+    STOPPED = "stopped"  # given up by the scheduler
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    number: int
+    point: Point
+    seed: int
+    again_of: int | None = None  # of a finalist: the trial whose settings it has
+    fate: Fate = Fate.OPEN
+    measured: tuple[tuple[float, float], ...] = ()  # epochs, value; in the order of epochs
+    value: float | None = None  # once it has ended: by which it is compared
+    reason: str = ""
+    took_s: float | None = None
+
+    @property
+    def folder(self) -> str:
+        return layout.trial(self.number)
+
+    @property
+    def epochs(self) -> float:
+        return self.measured[-1][0] if self.measured else 0.0
+
+    @property
+    def is_over(self) -> bool:
+        return self.fate is not Fate.OPEN
+
+    @property
+    def latest(self) -> float | None:
+        return self.measured[-1][1] if self.measured else None
+
+
+def trials_of(events: Iterable[Event]) -> dict[int, Trial]:
+    """By number, in the order in which they were proposed."""
+    trials: dict[int, Trial] = {}
+    began: dict[int, float] = {}
+    for event in events:
+        said = event.fields
+        if event.kind == PROPOSED:
+            number = int(said["trial"])
+            trials.setdefault(
+                number,
+                Trial(
+                    number=number,
+                    point=dict(said["point"]),
+                    seed=int(said["seed"]),
+                    again_of=said.get("again_of"),
+                ),
+            )
+            began[number] = event.time
+        elif event.kind == MEASURED and said["trial"] in trials:
+            trial = trials[said["trial"]]
+            trials[trial.number] = with_measured(trial, said["epochs"], said["value"])
+        elif event.kind == ENDED and said["trial"] in trials:
+            trial = trials[said["trial"]]
+            if not trial.is_over:
+                trials[trial.number] = replace(
+                    trial,
+                    fate=Fate(said["fate"]),
+                    value=said.get("value"),
+                    reason=said.get("reason", ""),
+                    took_s=event.time - began[trial.number],
+                )
+    return dict(sorted(trials.items()))
+
+
+def with_measured(trial: Trial, epochs: float, value: float) -> Trial:
+    """What was measured before a kill is measured again after it: the first word counts."""
+    if epochs <= trial.epochs:
+        return trial
+    return replace(trial, measured=(*trial.measured, (epochs, value)))
+
+
+def num_wanted(job: SweepJob, events: Iterable[Event]) -> int:
+    """How many configurations are tried, with those that `sweep extend` asked for."""
+    space = job.read_space()
+    is_grid = job.search.kind is SearchKind.GRID
+    usual = (space.size or TRIALS) if is_grid else TRIALS
+    asked = usual if job.budget.trials is None else job.budget.trials
+    asked += sum(int(event.fields["trials"]) for event in events if event.kind == EXTENDED)
+    return asked if space.size is None else min(asked, space.size)
+
+
+def searched(trials: Iterable[Trial]) -> list[Trial]:
+    """One for each configuration, without the finalists' further seeds."""
+    return [trial for trial in trials if trial.again_of is None]
+
+
+def ranked(trials: Iterable[Trial], *, is_loss: bool) -> list[Trial]:
+    """Those that finished with a value, best first; among equals the earlier one."""
+    done = [each for each in trials if each.fate is Fate.FINISHED and each.value is not None]
+    sign = 1 if is_loss else -1
+    return sorted(done, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+
+
+class Book:
+    """The trials, and the pen of whoever runs them."""
+
+    def __init__(
+        self, run: Storage, ledger: Ledger, job: SweepJob, events: Sequence[Event]
+    ) -> None:
+        self.job = job
+        self.trials = trials_of(events)
+        self.num_wanted = num_wanted(job, events)
+        self.cleared: set[int] = set()  # whose folders hold nothing more that could go
+        self.measurements = [
+            (int(said["trial"]), float(said["epochs"]), float(said["value"]))
+            for said in (event.fields for event in events if event.kind == MEASURED)
+        ]
+        self._run, self._ledger = run, ledger
+
+    def all(self) -> list[Trial]:
+        return list(self.trials.values())
+
+    def propose(self, point: Point, *, seed: int, again_of: int | None = None) -> Trial:
+        number = max(self.trials, default=-1) + 1
+        trial = Trial(number=number, point=point, seed=seed, again_of=again_of)
+        self._ledger.record(PROPOSED, trial=number, point=point, seed=seed, again_of=again_of)
+        self.trials[number] = trial
+        return trial
+
+    def make_folder(self, trial: Trial) -> list[str]:
+        """Its job.yaml, unless it is there. What is wrong with its settings, if something is."""
+        name = f"{trial.folder}/{layout.JOB}"
+        if self._run.exists(name):
+            return []
+        job, findings = self.job.trial(trial.point, seed=trial.seed)
+        if job is not None and not findings:
+            self._run.write(name, freeze(job).encode())
+        return [str(finding) for finding in findings]
+
+    def measured(self, number: int, epochs: float, value: float) -> None:
+        after = with_measured(self.trials[number], epochs, value)
+        if after is not self.trials[number]:
+            self._ledger.record(MEASURED, trial=number, epochs=epochs, value=value)
+            self.trials[number] = after
+
+    def lost(self, number: int) -> None:
+        """Its worker died; another one goes on from its last checkpoint."""
+        self._ledger.record(LOST, trial=number)
+        print(f"trial {number:04d} lost its worker and goes on with another", flush=True)
+
+    def ended(
+        self, number: int, fate: Fate, *, value: float | None = None, reason: str = ""
+    ) -> Trial:
+        known = None if value is None or not math.isfinite(value) else value
+        said: dict[str, Any] = {"fate": fate.value, "value": known}
+        self._ledger.record(ENDED, trial=number, **said, reason=reason)
+        self.trials[number] = replace(self.trials[number], fate=fate, value=known, reason=reason)
+        return self.trials[number]

@@ -1,0 +1,153 @@
+"""What a sweep comes to: the winner by the validation split, measured once on test, and its model.
+
+Folders of trials are cleared here too: models of the best stay, what nobody goes on from does not.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.cluster.attempt import Attempt
+from orchestrator.cluster.tasks import run_tasks
+from orchestrator.errors import RunFailed
+from orchestrator.runs import layout
+from orchestrator.runs.find import open_run
+from orchestrator.runs.result import read_result, write_result
+from orchestrator.runs.storage import Storage
+from orchestrator.settings.sweep import SweepJob
+from orchestrator.settings.task import TEST
+from orchestrator.tasks.metrics.metric import Metric
+from orchestrator.tasks.prepared import open_prepared
+from orchestrator.tuning.board import overrides_of
+from orchestrator.tuning.trials import Book, Fate, Trial, ranked, searched
+
+
+@dataclass(frozen=True, kw_only=True)
+class Winner:
+    trial: Trial  # the one whose model it is
+    chosen: Trial  # the one whose settings won
+    value: float  # by which it won: of several seeds their median
+    values: tuple[float, ...]
+
+
+def winner_of(job: SweepJob, trials: Sequence[Trial], *, is_loss: bool) -> Winner | None:
+    """With finalists the best median of seeds, else the best trial."""
+    best = ranked(searched(trials), is_loss=is_loss)
+    if not best:
+        return None
+    found = []
+    for chosen in best[: max(1, job.search.finalists)]:
+        again = [trial for trial in trials if trial.again_of == chosen.number]
+        group = ranked([chosen, *again], is_loss=is_loss)
+        values = tuple(each.value for each in group if each.value is not None)
+        median = statistics.median(values)
+        found.append(Winner(trial=group[0], chosen=chosen, value=median, values=values))
+    sign = 1 if is_loss else -1
+    return min(found, key=lambda each: (sign * each.value, each.chosen.number))
+
+
+def clear_folders(run: Storage, book: Book, *, is_loss: bool, is_over: bool) -> None:
+    """While it goes on, one that was given up may still be at its last step."""
+    search = book.job.search
+    most = max(search.keep_models, search.finalists)
+    kept = {trial.number for trial in ranked(book.all(), is_loss=is_loss)[:most]}
+    kept |= {trial.number for trial in ranked(searched(book.all()), is_loss=is_loss)[:most]}
+    kept |= {trial.number for trial in book.all() if trial.again_of is not None and not is_over}
+    for trial in book.all():
+        if not trial.is_over or (trial.fate is Fate.STOPPED and not is_over):
+            continue
+        if trial.number in book.cleared:
+            continue
+        folder = run.child(trial.folder)
+        folder.remove(layout.CHECKPOINTS)
+        for number in range(book.job.num_seeds if book.job.num_seeds > 1 else 0):
+            inside = folder.child(layout.trial(number))  # its best model is the trial's already
+            inside.remove(layout.CHECKPOINTS)
+            inside.remove(layout.EXPORT)
+        if trial.number not in kept:
+            folder.remove(layout.EXPORT)
+            book.cleared.add(trial.number)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    run: str
+    folder: str
+    prepared: str
+
+
+def conclude(attempt: Attempt, book: Book, prepared: str, chooser: Metric) -> None:
+    job, run = book.job, attempt.run.storage
+    winner = winner_of(job, book.all(), is_loss=chooser.is_loss)
+    if winner is None:
+        raise RunFailed(
+            "No trial came to its end, so there is no winner.", hint="orchestrator sweep status RUN"
+        )
+    folder = run.child(winner.trial.folder)
+    result = read_result(folder)
+    assert result is not None
+    metrics = dict(result["metrics"])
+    if job.evaluation.test:
+        asked = _Asked(run=attempt.run.uri, folder=winner.trial.folder, prepared=prepared)
+        for _, scores in run_tasks(
+            attempt, _on_test, [asked], stage="measuring the winner", sizes=[1], unit="models"
+        ):
+            metrics |= {TEST: scores} if scores else {}
+    attempt.progress.show("keeping the winner's model")
+    copy_folder(folder.child(layout.EXPORT), run.child(layout.EXPORT))
+    overrides = overrides_of(winner.chosen.point)
+    facts = {
+        "winner": winner.trial.number,
+        "point": winner.chosen.point,
+        "overrides": overrides,
+        "chosen_value": winner.value,
+        "values_of_seeds": list(winner.values),
+        "trials": {fate.value: _count(book, fate) for fate in Fate},
+    }
+    write_result(run, result | {"metrics": metrics} | facts)
+    clear_folders(run, book, is_loss=chooser.is_loss, is_over=True)
+    attempt.ledger.record("scored", best_step=result["best_step"], metrics=metrics, **facts)
+    print(f"trial {winner.trial.number:04d} is the best: {' '.join(overrides)}")
+    for split, values in metrics.items():
+        told = ", ".join(f"{name} {value:.4f}" for name, value in values.items() if value)
+        print(f"{split}: {told}", flush=True)
+
+
+def _count(book: Book, fate: Fate) -> int:
+    return sum(trial.fate is fate for trial in book.all())
+
+
+def _on_test(asked: _Asked, tell: Callable[[int], None]) -> dict[str, float | None]:
+    """As a task, where the workers are. Empty where there is no test split."""
+    import torch
+
+    from orchestrator.encoder.nearby import nearby
+    from orchestrator.tasks.directory import open_task_directory
+    from orchestrator.tasks.metrics.metric import measure, outcome_of
+    from orchestrator.tasks.predict import predict
+    from orchestrator.training.finetune import without_nan
+
+    run = open_run(asked.run)
+    task = open_prepared(run.parent, asked.prepared)
+    if TEST not in task.splits:
+        return {}
+    portion = task.splits[TEST]
+    with nearby(run.storage.child(asked.folder).uri_of(layout.EXPORT)) as folder:
+        opened = open_task_directory(folder)
+    opened.model.to("cuda" if torch.cuda.is_available() else "cpu")
+    said = predict(opened.model, portion.features, portion.examples, task.labels, opened.task)
+    return without_nan(measure(opened.task, outcome_of(portion.examples, said, task.labels)))
+
+
+def copy_folder(source: Storage, target: Storage) -> None:
+    """What says that it is whole comes last."""
+    target.remove("")
+    entries: list[Any] = source.list()
+    for entry in sorted(entries, key=lambda entry: entry.name == layout.EXPORTED):
+        if entry.is_dir:
+            copy_folder(source.child(entry.name), target.child(entry.name))
+        else:
+            target.write(entry.name, source.read(entry.name))

@@ -1,0 +1,73 @@
+"""What a plan says of a sweep: its trials, its rungs, how many at once, and what would not do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.api import Orchestrator
+from orchestrator.cluster.place import Place
+from orchestrator.runs.plan import Plan
+from orchestrator.settings.sweep import SweepJob
+from orchestrator.tasks.tokens import open_task_tokenizer
+from tests.planning.test_answers import a_model
+from tests.tasks.small import write_jsonl
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> list[str]:
+    """Overrides that name a task and an encoder that are there."""
+    model = a_model(tmp_path / "encoder")
+    known = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "of", "and", "coast"]
+    (model / "vocab.txt").write_text("\n".join(known))
+    (model / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    assert open_task_tokenizer(model).vocab_size == 9
+    lines = [{"text": f"the {n} of", "label": "ab"[n % 2]} for n in range(100)]
+    file = write_jsonl(tmp_path / "train.jsonl", lines)
+    data = (f"task.data.splits.train.path=[{file}]", "task.data.kind=jsonl", "task.max_tokens=16")
+    return ["task=own_classes", *data, f"encoder={model}", "batch.examples=16"]
+
+
+def plan(tmp_path: Path, *overrides: str) -> Plan:
+    orchestrator = Orchestrator(str(tmp_path / "runs"), working_dir=tmp_path)
+    return orchestrator.plan("sweep", overrides, place=Place.HERE)
+
+
+def test_a_plan_counts_trials_rungs_and_epochs(tmp_path: Path, words: list[str]) -> None:
+    more = ("search=asha_tpe", "budget.trials=27", "budget.epochs=9", "search.finalists=2")
+    made = plan(tmp_path, *words, *more, "search.finalist_seeds=3", "search.max_concurrent=2")
+    assert not made.findings
+    derived = made.derived
+    assert derived["configurations"] == 27
+    assert derived["rungs"] == [
+        {"epochs": 1.0, "trials_that_come_so_far": 27},
+        {"epochs": 3.0, "trials_that_come_so_far": 9},
+        {"epochs": 9.0, "trials_that_come_so_far": 3},
+    ]
+    assert derived["epochs_at_most"] == (27 + 2 * 3) * 9
+    assert derived["epochs_expected"] == 27 + 9 * 2 + 3 * 6 + 2 * 3 * 9
+    assert 1 <= derived["at_once"] <= 2
+    assert isinstance(made.job, SweepJob)
+
+
+def test_a_grid_is_as_large_as_its_space(tmp_path: Path, words: list[str]) -> None:
+    made = plan(tmp_path, *words, "search=grid", "space=paper")
+    assert not made.findings
+    assert made.derived["configurations"] == made.derived["points_of_the_space"] == 24
+    assert made.derived["epochs_at_most"] == 24 * 4
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("search.grace_epochs=3", "as long as the longest trial"),
+        ("evaluation.every_epochs=3", "at their end only"),
+        ("schedule.counted_in=tokens", "schedule.counted_in"),
+    ],
+)
+def test_what_would_never_happen_is_said(
+    tmp_path: Path, words: list[str], override: str, said: str
+) -> None:
+    made = plan(tmp_path, *words, "search=asha", override)
+    assert any(said in str(finding) for finding in made.findings), made.findings
