@@ -75,7 +75,7 @@ def next_commands(pipeline: RunFolder, job: PipelineJob) -> list[str]:
         command = {
             "prepare": f"orchestrator corpus show {row.made}",
             "pretrain": f"orchestrator audit {part}",
-            "finetune": f"orchestrator run predict encoder={part} 'input.path=[rows.jsonl]'",
+            "finetune": f"orchestrator ask {part} 'a text of yours'",
             "export": f"orchestrator run finetune encoder={part} task=factbook_sections",
         }.get(job.pipeline.steps[row.step].job)
         if command and row.state == "finished":
@@ -112,7 +112,8 @@ def _came_to(folder: RunFolder) -> tuple[str, str]:
             uri = str(said["prepared"].fields["corpus"])
             return _tokens(uri), uri
         if (result := read_result(folder.storage)) is not None:
-            return _score(result), folder.storage.uri_of(layout.EXPORT)
+            is_model = folder.storage.exists(f"{layout.EXPORT}/{layout.EXPORTED}")
+            return _score(result), folder.storage.uri_of(layout.EXPORT) if is_model else folder.uri
         if "exported" in said:
             return _exported(said["exported"]), str(said["exported"].fields["directory"])
         return _loss(folder), folder.uri

@@ -17,7 +17,10 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _PREFIX = re.compile(r"^\((?:(?P<actor>[^()]+) )?pid=\w+(?:, ip=[\d.]+)?\) ?")
 # Actors of Ray Train's own machinery; what they mean for a run is told by the run's events.
 _RAYS_OWN = ("TrainController", "PlacementGroupCleaner", "TrainStateActor", "PreemptionWatcher")
-_CORE = re.compile(r"^\[\d{4}-\d\d-\d\d [\d:,.]+ [A-Z] \d+ \d+\]|^[\d-]+ [\d:,]+\t(INFO|WARNING) ")
+_CORE = re.compile(
+    r"^\[\d{4}-\d\d-\d\d [\d:,.]+ [A-Z] \d+ \d+\]|^[\d-]+ [\d:,]+\t(INFO|WARNING) "
+    r"|^\[[\d-]+ [\d:,]+\] \[WARNING\] \[real_accelerator.py:"  # DeepSpeed finds no GPU
+)
 
 
 def plain(line: str) -> str:

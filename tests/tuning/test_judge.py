@@ -36,6 +36,9 @@ def followed(run: LocalStorage, job: SweepJob, *, kills: set[int]) -> list[tuple
             while len(book.trials) < 12:
                 book.propose({"optim.lr": 1e-4 * (len(book.trials) + 1)}, seed=1)
             judge = Judge(book, is_loss=False)
+            for trial in book.all():  # each goes on from a checkpoint before what was measured
+                for epochs, value in () if trial.is_over else trial.measured:
+                    assert judge.hear(trial, epochs, value) == "CONTINUE"
             for number, epoch in order[begin:end]:
                 if not book.trials[number].is_over:
                     decisions.append((number, epoch, judged(book, judge, number, epoch)))
