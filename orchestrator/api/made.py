@@ -76,6 +76,7 @@ def next_commands(pipeline: RunFolder, job: PipelineJob) -> list[str]:
             "prepare": f"orchestrator corpus show {row.made}",
             "pretrain": f"orchestrator audit {part}",
             "finetune": f"orchestrator ask {part} 'a text of yours'",
+            "sweep": f"orchestrator sweep status {part}",
             "export": f"orchestrator run finetune encoder={part} task=factbook_sections",
         }.get(job.pipeline.steps[row.step].job)
         if command and row.state == "finished":

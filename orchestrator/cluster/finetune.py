@@ -36,16 +36,9 @@ _OVER = "out of time"
 def finetune(attempt: Attempt) -> None:
     job = attempt.job
     assert isinstance(job, FinetuneJob)
-    storage, run = attempt.run.parent, attempt.run.storage
+    run = attempt.run.storage
     encoder = start_directory(attempt, job.encoder)
-    with nearby(encoder, has_weights=False) as folder:
-        tokenizer = open_task_tokenizer(folder)
-
-        def tell(what: str) -> None:
-            attempt.progress.show(what)
-            print(what, flush=True)
-
-        prepared = prepare_task(job.task, tokenizer, storage, tell)
+    prepared = prepared_task(attempt, job, encoder)
     seeds = seeds_of(job, run)
     commits = [restore_point(attempt, folder) for _, folder in seeds]
     rank = partial(
@@ -62,6 +55,18 @@ def finetune(attempt: Attempt) -> None:
             raise RunStopped(f"budget.max_duration={limit} is used up at step {ending['step']}")
     if job.num_seeds > 1:
         summarize(job, run)
+
+
+def prepared_task(attempt: Attempt, job: FinetuneJob, encoder: str) -> str:
+    """Its file's name in the storage; read, checked and made into tokens if it is not there."""
+
+    def tell(what: str) -> None:
+        attempt.progress.show(what)
+        print(what, flush=True)
+
+    with nearby(encoder, has_weights=False) as folder:
+        tokenizer = open_task_tokenizer(folder)
+        return prepare_task(job.task, tokenizer, attempt.run.parent, tell)
 
 
 def seeds_of(job: FinetuneJob, run: Storage) -> list[tuple[FinetuneJob, Storage]]:
@@ -120,7 +125,7 @@ def summarize(job: FinetuneJob, run: Storage) -> None:
     sign = -1 if METRICS[chooser].is_loss else 1
     scores = [sign * (each["metrics"][VALIDATION][chooser] or float("-inf")) for each in found]
     best = scores.index(max(scores))
-    _copy(folders[best].child(layout.EXPORT), run.child(layout.EXPORT))
+    copy_folder(folders[best].child(layout.EXPORT), run.child(layout.EXPORT))
     write_result(
         run,
         found[best]
@@ -155,11 +160,11 @@ def _spread(values: list[float | None]) -> dict[str, Any]:
     }
 
 
-def _copy(source: Storage, target: Storage) -> None:
+def copy_folder(source: Storage, target: Storage) -> None:
     """What says that it is whole comes last."""
     target.remove("")
     for entry in sorted(source.list(), key=lambda entry: entry.name == layout.EXPORTED):
         if entry.is_dir:
-            _copy(source.child(entry.name), target.child(entry.name))
+            copy_folder(source.child(entry.name), target.child(entry.name))
         else:
             target.write(entry.name, source.read(entry.name))

@@ -28,10 +28,11 @@ from orchestrator.settings.pretrain import PretrainJob
 # Kind of job → the kinds of which it can take an encoder.
 _TAKES = {
     "pretrain": ("pretrain", "export"),
-    "finetune": ("pretrain", "export"),
+    "finetune": ("pretrain", "export", "finetune", "sweep"),
+    "sweep": ("pretrain", "export", "finetune", "sweep"),
     "export": ("pretrain",),
-    "evaluate": ("finetune",),
-    "predict": ("finetune", "pretrain", "export"),
+    "evaluate": ("finetune", "sweep"),
+    "predict": ("finetune", "sweep", "pretrain", "export"),
 }
 
 

@@ -20,10 +20,10 @@ from orchestrator.cluster.attempt import Attempt
 from orchestrator.cluster.desk import Desk
 from orchestrator.cluster.export import start_directory
 from orchestrator.cluster.failures import worker_resources
+from orchestrator.cluster.finetune import prepared_task
 from orchestrator.cluster.outcome import WorkersDiffer
 from orchestrator.cluster.place import Place
 from orchestrator.cluster.scratch import scratch_folder
-from orchestrator.encoder.nearby import nearby
 from orchestrator.errors import RunFailed, RunStopped
 from orchestrator.runs.result import read_result
 from orchestrator.runs.storage import Storage
@@ -31,8 +31,6 @@ from orchestrator.settings.sweep import SweepJob
 from orchestrator.settings.task import VALIDATION
 from orchestrator.settings.units import format_duration
 from orchestrator.tasks.metrics.metric import metrics_of
-from orchestrator.tasks.prepared import prepare_task
-from orchestrator.tasks.tokens import open_task_tokenizer
 from orchestrator.tuning.actor import Ground, TrialActor
 from orchestrator.tuning.judge import VALUE, Judge
 from orchestrator.tuning.queue import Queue, Scribe
@@ -57,7 +55,7 @@ def sweep(attempt: Attempt) -> None:
     assert isinstance(job, SweepJob)
     chooser = metrics_of(job.task)[0]
     encoder = start_directory(attempt, job.encoder)
-    prepared = _prepared(attempt, job, encoder)
+    prepared = prepared_task(attempt, job, encoder)
     book = Book(attempt.run.storage, attempt.ledger, job, attempt.run.events())
     adopt(book, attempt.run.storage)
     _tell_start(book)
@@ -72,17 +70,6 @@ def sweep(attempt: Attempt) -> None:
     )
     _Sweep(attempt, book, ground, is_loss=chooser.is_loss).run()
     conclude(attempt, book, prepared, chooser)
-
-
-def _prepared(attempt: Attempt, job: SweepJob, encoder: str) -> str:
-    with nearby(encoder, has_weights=False) as folder:
-        tokenizer = open_task_tokenizer(folder)
-
-        def tell(what: str) -> None:
-            attempt.progress.show(what)
-            print(what, flush=True)
-
-        return prepare_task(job.task, tokenizer, attempt.run.parent, tell)
 
 
 def adopt(book: Book, run: Storage) -> None:

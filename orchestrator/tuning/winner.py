@@ -8,9 +8,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from orchestrator.cluster.attempt import Attempt
+from orchestrator.cluster.finetune import copy_folder
 from orchestrator.cluster.tasks import run_tasks
 from orchestrator.errors import RunFailed
 from orchestrator.runs import layout
@@ -140,14 +140,3 @@ def _on_test(asked: _Asked, tell: Callable[[int], None]) -> dict[str, float | No
     opened.model.to("cuda" if torch.cuda.is_available() else "cpu")
     said = predict(opened.model, portion.features, portion.examples, task.labels, opened.task)
     return without_nan(measure(opened.task, outcome_of(portion.examples, said, task.labels)))
-
-
-def copy_folder(source: Storage, target: Storage) -> None:
-    """What says that it is whole comes last."""
-    target.remove("")
-    entries: list[Any] = source.list()
-    for entry in sorted(entries, key=lambda entry: entry.name == layout.EXPORTED):
-        if entry.is_dir:
-            copy_folder(source.child(entry.name), target.child(entry.name))
-        else:
-            target.write(entry.name, source.read(entry.name))

@@ -20,6 +20,8 @@ from tests.tasks.saved import Saved
 from tests.tasks.small import CONTEXT
 from tests.trained import ID, a_job, a_run, commit, prepare
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[Algorithm, Path]:

@@ -13,6 +13,8 @@ from orchestrator.api import Orchestrator, Run
 from orchestrator.cli.main import VERBS, run
 from orchestrator.cluster.place import Place
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

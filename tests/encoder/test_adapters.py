@@ -10,6 +10,8 @@ from orchestrator.encoder.encoder import Encoder
 from orchestrator.settings.model import Model
 from tests.encoder.small import BERT, ROBERTA, encoder_of, feed_of
 
+pytestmark = pytest.mark.slow
+
 FEED = feed_of([5, 9, 3])
 
 

@@ -21,6 +21,8 @@ from orchestrator.tasks.record import TaskRecord, write_record
 from tests.tasks.small import ROWS, built, plain_task, write_jsonl
 from tests.trained import a_job, a_run, commit
 
+pytestmark = pytest.mark.slow
+
 LABELS = Labels(classes=("coast", "hills"))
 
 

@@ -26,6 +26,8 @@ from orchestrator.settings.kinds import freeze
 from orchestrator.settings.probe import ProbeJob
 from tests.planning.small import Training, prepare
 
+pytestmark = pytest.mark.slow
+
 RUN = "20261121-101010-pretrain-aaaa"
 
 

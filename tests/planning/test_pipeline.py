@@ -16,6 +16,8 @@ from orchestrator.settings.export import ExportJob
 from orchestrator.settings.kinds import thaw
 from orchestrator.settings.pretrain import PretrainJob
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["corpus=factbook", "model=bert_tiny"]
 
 

@@ -43,6 +43,8 @@ from orchestrator.tracking.metrics import MetricsWriter
 from orchestrator.training.recipe import training_stream
 from tests.planning.small import BATCH, MODEL, Training, prepare
 
+pytestmark = pytest.mark.slow
+
 GIB = 2**30
 
 

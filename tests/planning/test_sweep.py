@@ -14,6 +14,8 @@ from orchestrator.tasks.tokens import open_task_tokenizer
 from tests.planning.test_answers import a_model
 from tests.tasks.small import write_jsonl
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def words(tmp_path: Path) -> list[str]:

@@ -283,6 +283,7 @@ def test_far_too_much_is_refused_without_being_read(tmp_path: Path) -> None:
     assert "huge.bin (1.0 TiB)" in finding.rule or "huge.bin (1024.0 GiB)" in finding.rule
 
 
+@pytest.mark.slow
 def test_many_files_in_what_is_left_out_hide_no_file_of_the_code(tmp_path: Path) -> None:
     """Without git everything is walked: 21,000 data files come before `src` by name."""
     root = _make(tmp_path, {"src/model.py": b"x", "a_data/x/0": b""})

@@ -26,6 +26,8 @@ from orchestrator.runs.storage import LocalStorage, Storage, open_storage
 from orchestrator.settings.kinds import freeze
 from orchestrator.settings.probe import ProbeJob
 
+pytestmark = pytest.mark.slow
+
 NOBODY = 2**22 + 1  # above the highest number that Linux gives to a process
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """

@@ -100,6 +100,7 @@ def composes_and_loads(kind: str, chosen: list[str], here: Path) -> None:
     assert findings == [], (kind, chosen)
 
 
+@pytest.mark.slow
 def test_every_choice_of_a_group_composes_and_loads(here: Path) -> None:
     """But tasks, of which there are many: some, and all are built in tests/tasks/test_conf.py."""
     every = rounds()
@@ -322,6 +323,7 @@ def test_anything_typed_is_composed_or_told_never_both(typed: str) -> None:
     assert len(texts) + len(findings) == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(TYPED)
 def test_anything_typed_is_a_job_or_findings_never_an_exception(tmp_path: Path, typed: str) -> None:

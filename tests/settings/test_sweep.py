@@ -11,6 +11,8 @@ from orchestrator.settings.kinds import freeze, thaw
 from orchestrator.settings.load import load
 from orchestrator.settings.sweep import SweepJob
 
+pytestmark = pytest.mark.slow
+
 
 def loaded(*overrides: str, working_dir: Path) -> SweepJob:
     job, findings = load("sweep", ["encoder=some-run", *overrides], working_dir=working_dir)

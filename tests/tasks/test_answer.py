@@ -27,6 +27,8 @@ from orchestrator.tasks.tokens import open_task_tokenizer
 from tests.tasks.saved import FAMILIES, Folders, Saved, as_published, saved_once
 from tests.tasks.small import CONTEXT, ROWS, built, plain_task, write_jsonl
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def save(

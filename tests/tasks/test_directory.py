@@ -39,6 +39,8 @@ from orchestrator.tasks.tokens import open_task_tokenizer
 from tests.tasks.saved import Folders, Saved, as_published, saved_once
 from tests.tasks.small import MODEL, ROWS, read_small
 
+pytestmark = pytest.mark.slow
+
 # Kind → the class of transformers, by its own choice.
 AUTO = {
     "classification": "AutoModelForSequenceClassification",

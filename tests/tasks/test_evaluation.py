@@ -39,6 +39,8 @@ from orchestrator.tasks.tokens import TaskTokenizer
 from tests.tasks.saved import Folders, Saved
 from tests.tasks.small import MODEL, ROWS, built, plain_task, read_small, write_jsonl
 
+pytestmark = pytest.mark.slow
+
 
 def many(folder: Path, **data: Any) -> Task:
     """Forty rows in one file, which are divided."""

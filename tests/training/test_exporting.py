@@ -29,6 +29,8 @@ from orchestrator.training.exporting import Export, encoder_of, make_directory
 from tests.encoder.small import feed_of
 from tests.trained import BERT, ROBERTA, a_job, a_run, commit, prepare
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 TEXT = "The capital lies {} km from the sea"
 

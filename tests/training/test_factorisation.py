@@ -22,6 +22,8 @@ from orchestrator.settings.objective import Objective, Pairs
 from orchestrator.training.passes import Pretraining, Weighing
 from tests.corpus.packs.synthetic import CLS, MASK, PAD, SEP, a_recipe, realistic
 
+pytestmark = pytest.mark.slow
+
 NUM_WORDS = 4096
 OBJECTIVE = Objective(pairs=Pairs.NSP)
 TERMS = terms_of(OBJECTIVE)

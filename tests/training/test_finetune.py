@@ -38,6 +38,8 @@ from orchestrator.training.passes import Finetuning, TaskBatch, Weighing
 from tests.tasks.small import built, plain_task, write_jsonl
 from tests.training.ranks import rows, run, run_until, write_run
 
+pytestmark = pytest.mark.slow
+
 Given = Callable[..., Path]
 Ground = tuple[FinetuneJob, dict[str, str]]
 WORDS = ("river", "hills", "coast", "islands", "coffee", "timber", "mountains", "people")

@@ -39,6 +39,7 @@ def test_a_slice_is_what_its_positions_are_alone(
     assert order.between(start, stop).tolist() == alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3, 5, 12])
 def test_every_document_is_as_likely_at_every_position(count: int) -> None:
     tries = 400

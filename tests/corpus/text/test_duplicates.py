@@ -19,6 +19,8 @@ from orchestrator.corpus.text.read import Document
 from orchestrator.settings.bundled import bundled
 from orchestrator.settings.corpus import Corpus, Duplicates, Source, SourceKind
 
+pytestmark = pytest.mark.slow
+
 # Few words, so that many documents are alike; é in both its forms, and several kinds of space.
 WORDS = st.sampled_from(["a", "b", "c", "\N{LATIN SMALL LETTER E WITH ACUTE}", "e\u0301"])
 SPACES = st.sampled_from([" ", "  ", "\n", "\t", "\N{NO-BREAK SPACE}"])

@@ -372,6 +372,7 @@ class Dying(LocalStorage):
         super().remove(path)
 
 
+@pytest.mark.slow
 def test_whenever_a_rank_dies_the_next_attempt_has_a_whole_checkpoint(local: LocalStorage) -> None:
     """At each single change of the storage: of writing, committing, retiring, putting aside."""
     deaths, is_done = 0, False

@@ -28,6 +28,8 @@ from tests.tasks.prediction.inputs import looked_at, write_file
 from tests.tasks.saved import Folders, Saved
 from tests.tasks.small import MODEL, ROWS
 
+pytestmark = pytest.mark.slow
+
 # Kind → what of its rows is not told to the model.
 ASKED_FOR = ("label", "labels", "score", "tags", "intent", "answers")
 
