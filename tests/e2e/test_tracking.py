@@ -17,7 +17,7 @@ from tests.real import Orchestrate, command
 from tests.tracking.wandb.making import KEY, Loopback
 from tests.training.ranks import rows
 
-pytestmark = [pytest.mark.ray, pytest.mark.faults]
+pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.long]
 
 STEPS = 16
 SETTINGS = (
