@@ -19,7 +19,7 @@ from tests.real import Orchestrate, command
 from tests.tasks.small import write_jsonl
 from tests.training.ranks import rows
 
-pytestmark = [pytest.mark.ray, pytest.mark.faults]
+pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.long]
 
 WORDS = ("river", "hills", "coast", "islands", "coffee", "timber", "mountains", "people")
 
