@@ -249,6 +249,7 @@ def learning(bench: Bench) -> list[Row]:
         "batch.global_tokens": 4096,
         "batch.pack_tokens": 2048,
         "optim.lr": 2e-3,
+        "schedule": "constant",
         "schedule.warmup": 50,
         "model.dropout": 0,
         "model.attention_dropout": 0,
