@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from orchestrator.settings.field import Bounds, PathKind, setting
 from orchestrator.settings.finding import Finding
+from orchestrator.settings.precision import Precision
 from orchestrator.settings.task import Task
 from orchestrator.settings.training import TrainingJob
 from orchestrator.settings.transfer import Transfer
@@ -86,3 +87,11 @@ class FinetuneJob(TrainingJob):
     batch: ExampleBatch = setting("Examples of a step", factory=ExampleBatch)
     budget: EpochBudget = setting("When it ends", factory=EpochBudget)
     evaluation: TaskEvaluation = setting("How it is measured", factory=TaskEvaluation)
+
+    @property
+    def trains_alone(self) -> bool:
+        """With torch and without DeepSpeed. Never a matter of how many workers an attempt got:
+        their checkpoints have different forms.
+        """
+        is_whole = self.cluster.num_workers == 1 and self.zero.stage == 0
+        return is_whole and self.precision is not Precision.FP16

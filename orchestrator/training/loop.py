@@ -80,9 +80,12 @@ class _Training:
         self._tracing = Tracing(port, job.profile)
         self._end = End.STOPPED  # why rank 0 wished to stop
         self._saved_at, self._saved_step = time.monotonic(), self._standing.step
+        keep = Keep.of(job.checkpoint)
+        if self._material.keeps_best:  # it is gone back to at the end
+            keep = replace(keep, best=max(keep.best, 1))
         self._saver = Saver(
             port,
-            Keep.of(job.checkpoint),
+            keep,
             before_commit=records.flush,
             tell=self._committed,
         )

@@ -25,6 +25,7 @@ from orchestrator.settings.model import Model
 from orchestrator.settings.optim import Optim
 from orchestrator.settings.schedule import Schedule
 from orchestrator.settings.transfer import ClassWeights, Reading, Transfer, Way
+from orchestrator.settings.zero import Zero
 from orchestrator.tasks.directory import open_task_directory
 from orchestrator.tasks.metrics.metric import measure, outcome_of
 from orchestrator.tasks.packed import pack
@@ -134,6 +135,26 @@ def test_a_killed_finetune_ends_with_the_same_weights(a_run: Given) -> None:
     run(killed, world=1, attempt=2)
     assert _weights(straight) == _weights(killed)
     assert result(straight)["metrics"] == result(killed)["metrics"]
+
+
+@pytest.mark.processes
+@pytest.mark.faults
+def test_the_best_is_gone_back_to_whatever_number_of_workers_wrote_it(a_run: Given) -> None:
+    """Nothing is learnt, so the first measurement is the best; it is two workers', the rest one's."""
+    nouns: dict[str, Any] = {
+        "optim": Optim(lr=1e-12),
+        "zero": Zero(stage=1),
+        "cluster": Cluster(num_workers=2, min_workers=1),
+        "checkpoint": Checkpoint(every_steps=50, every=None, keep_last=1, keep_best=0),
+    }
+    folder = a_run("shrunk", **nouns)
+    best = folder / "checkpoints" / "step-000005" / "COMMIT"
+    run_until(folder, best.exists, world=2, attempt=1)
+    run(folder, world=1, attempt=2)
+    assert result(folder)["best_step"] == 5 and best.exists()
+    straight = a_run("straight", **nouns)
+    run(straight, world=2)
+    assert result(straight)["metrics"] == result(folder)["metrics"]
 
 
 @pytest.mark.parametrize("way", list(Way))
