@@ -1,9 +1,9 @@
 """Masked words with the Trainer of transformers, as its examples do it: text in blocks of 128.
 
-    python trainer_mlm.py JOB.yaml CORPUS TEXT TOKENS ANSWER.json
+    python trainer_mlm.py JOB.yaml CORPUS ANSWER.json
 
-The same model, precision, rates and tokens a step as the job's; then the loss of the job's own
-validation packs. `benchmarks/pretrain.py` runs it beside the framework.
+The same documents, model, precision, optimizer, rates, steps and tokens a step as the job's; then
+the loss of the job's own validation packs. `benchmarks/pretrain.py` and `learning.py` run it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import statistics
 import sys
 import tempfile
 import time
-from itertools import chain
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
 from datasets import Dataset
 from transformers import (
@@ -28,9 +29,10 @@ from transformers import (
     TrainingArguments,
 )
 
+from orchestrator.corpus import layout
 from orchestrator.corpus.packs.stream import Cursor
 from orchestrator.corpus.shards.read import open_corpus
-from orchestrator.corpus.tokens.tokenizer import open_tokenizer
+from orchestrator.corpus.tokens.tokenizer import CorpusTokenizer, open_tokenizer
 from orchestrator.encoder.build import open_encoder
 from orchestrator.encoder.directory import read_directory
 from orchestrator.encoder.families import WORDS_ONLY, config_values
@@ -55,7 +57,7 @@ class Clock(TrainerCallback):
         self.took.append(time.perf_counter() - self._began)
 
 
-def main(job_file: Path, corpus: Path, text: Path, tokens: int, answer: Path) -> None:
+def main(job_file: Path, corpus: Path, answer: Path) -> None:
     job = thaw(job_file.read_text())
     assert isinstance(job, PretrainJob)
     torch.set_num_threads(2)
@@ -65,7 +67,7 @@ def main(job_file: Path, corpus: Path, text: Path, tokens: int, answer: Path) ->
     torch.manual_seed(job.seed)
     values = config_values(job.model, vocab_size=own.padded_vocab_size, pad_id=own.pad_id)
     model = BertForMaskedLM(BertConfig(**values))
-    blocks = grouped(tokenizer, text)
+    blocks = grouped(corpus, own)
     per_step = job.batch.global_tokens // BLOCK
     clock = Clock()
     has_gpu = torch.cuda.is_available()
@@ -74,13 +76,15 @@ def main(job_file: Path, corpus: Path, text: Path, tokens: int, answer: Path) ->
             model=model,
             args=TrainingArguments(
                 output_dir=scratch,
-                max_steps=max(1, tokens // job.batch.global_tokens),
+                max_steps=job.budget.steps,
                 per_device_train_batch_size=min(AT_ONCE, per_step),
                 gradient_accumulation_steps=max(1, per_step // AT_ONCE),
                 learning_rate=job.optim.lr,
                 warmup_steps=int(job.schedule.warmup),
                 lr_scheduler_type="constant_with_warmup",
                 weight_decay=job.optim.weight_decay,
+                adam_beta1=job.optim.betas[0],
+                adam_beta2=job.optim.betas[1],
                 adam_epsilon=job.optim.eps,
                 max_grad_norm=job.optim.clip_norm or 0.0,
                 bf16=job.precision.value == "bf16",
@@ -102,25 +106,19 @@ def main(job_file: Path, corpus: Path, text: Path, tokens: int, answer: Path) ->
     answer.write_text(json.dumps({"tokens_per_s": speed, "loss": loss}))
 
 
-def grouped(tokenizer: object, text: Path) -> Dataset:
-    """All text end to end, each line with its special tokens, cut into blocks."""
-    lines = [line for line in text.read_text().split("\n") if line]
-    data = Dataset.from_dict({"text": lines})
-    tokenised = data.map(
-        lambda rows: tokenizer(rows["text"], return_special_tokens_mask=True),
-        batched=True,
-        remove_columns=["text"],
-    )
-
-    def group(rows: dict[str, list[list[int]]]) -> dict[str, list[list[int]]]:
-        joined = {name: list(chain(*column)) for name, column in rows.items()}
-        size = len(joined["input_ids"]) // BLOCK * BLOCK
-        return {
-            name: [column[begin : begin + BLOCK] for begin in range(0, size, BLOCK)]
-            for name, column in joined.items()
-        }
-
-    return tokenised.map(group, batched=True)
+def grouped(corpus: Path, tokenizer: CorpusTokenizer) -> Dataset:
+    """The documents of the training split end to end, each with its special tokens, in blocks."""
+    split = open_corpus(corpus).split(layout.TRAIN)
+    documents = split.read(np.arange(split.num_documents))
+    template = tokenizer.template
+    pieces = [
+        piece
+        for begin, end in pairwise(documents.offsets_D1.tolist())
+        for piece in (template.prefix, documents.tokens_T[begin:end], template.suffix)
+    ]
+    tokens = np.concatenate(pieces)
+    blocks = tokens[: len(tokens) // BLOCK * BLOCK].reshape(-1, BLOCK)
+    return Dataset.from_dict({"input_ids": blocks.tolist()})
 
 
 def validation_loss(folder: Path, job: PretrainJob, corpus_folder: Path) -> float:
@@ -142,4 +140,4 @@ def validation_loss(folder: Path, job: PretrainJob, corpus_folder: Path) -> floa
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]), int(sys.argv[4]), Path(sys.argv[5]))
+    main(*map(Path, sys.argv[1:4]))
