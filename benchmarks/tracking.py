@@ -23,13 +23,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from rig.bench import ROOT, Bench, Overrides, Row, show
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # for the server of the tests, and its neighbour here
+sys.path.insert(0, str(ROOT))  # for the server of the tests
 
-from benchmarks.pretrain import MINI, Bench, Overrides, Row  # noqa: E402
-from orchestrator.tracking.system import EVERY_S, SystemSampler  # noqa: E402
-from tests.tracking.wandb.making import node_of, start_loopback  # noqa: E402
+from pretrain import MINI
+
+from orchestrator.tracking.system import EVERY_S, SystemSampler
+from tests.tracking.wandb.making import node_of, start_loopback
 
 MODES = ("off", "offline", "online")
 FEW = 6  # first steps, which warm up
@@ -92,18 +93,14 @@ def main() -> int:
             server.process.kill()
             server.process.wait()
     rows = [*told(costs), *sampling(statistics.median(cost.step_s for cost in costs["off"]))]
-    for row in rows:
-        bound = f"(must be {row['bound']})" if "bound" in row else ""
-        print(f"  {row['figure']:<66} {row['value']:>10,.4g} {row['unit']:<9} {bound}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+    show(rows, arguments.json)
     return 0
 
 
 def measure(
     scratch: Path, asked: argparse.Namespace, node: dict[str, str]
 ) -> dict[str, list[Cost]]:
-    bench = Bench(scratch, rounds=asked.rounds, steps=asked.steps, precision=asked.precision)
+    bench = Bench(scratch, asked)
     os.environ["WANDB_MODE"] = "disabled"  # of what prepares the corpus
     named = {"corpus": "factbook"}
     corpus = bench.brown() if asked.corpus == "brown" else bench.prepared(dict(named))

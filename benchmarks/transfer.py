@@ -1,8 +1,8 @@
 """Does pretraining pay? The same small encoder, pretrained on the factbook and with new weights.
 
-    python benchmarks/transfer.py [--steps 600] [--seeds 5] [--json FILE]
+    python benchmarks/transfer.py [sections genre …] [--steps 600] [--seeds 5] [--json FILE]
 
-Both are fine-tuned on tasks over several seeds; the medians and their spread on the test splits.
+Both are fine-tuned on a task over several seeds; the medians and their spread on the test splits.
 New weights are those of a pretraining run of one step at a rate of nothing.
 """
 
@@ -10,69 +10,75 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
-import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-TASKS = {
-    "factbook_sections": ("macro_f1", ["budget.epochs=1", "optim.lr=3e-4"]),
-    "brown_genre": ("macro_f1", ["budget.epochs=1", "optim.lr=3e-4"]),
+from rig.bench import WORKERS, Bench, Overrides, Row, measure
+
+from data.fetch import BROWN_TAGS, fetch
+
+TASKS: dict[str, Overrides] = {
+    "sections": {"task": "factbook_sections", "budget.epochs": 0.2, "optim.lr": 3e-4},
+    "genre": {"task": "brown_genre", "budget.epochs": 1, "optim.lr": 3e-4},
 }
-PRETRAIN = [
-    *("corpus=factbook", "model=bert_tiny", "zero=2", "cluster.num_workers=2", "optim.lr=2e-3"),
-    *("schedule=constant", "schedule.warmup=50", "batch.global_tokens=4096"),
-    *("batch.pack_tokens=2048", "model.dropout=0", "model.attention_dropout=0", "tracking=off"),
-    "evaluation.every_steps=null",
-]
+METRIC = "macro_f1"
+PRETRAINED: Overrides = {
+    "corpus": "factbook",
+    "model": "bert_tiny",
+    "zero": 2,
+    "cluster.num_workers": WORKERS,
+    "optim.lr": 2e-3,
+    "schedule": "constant",
+    "schedule.warmup": 50,
+    "batch.global_tokens": 4096,
+    "batch.pack_tokens": 2048,
+    "model.dropout": 0,
+    "model.attention_dropout": 0,
+    "evaluation.every_steps": "null",
+    "tracking": "off",
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as scratch:
-        storage = Path(scratch)
-        command(storage, "prepare", ["corpus=factbook", "tracking=off"])
-        encoders = {
-            "new weights": ["budget.steps=1", "optim.lr=1e-12"],
-            f"{arguments.steps} steps": [f"budget.steps={arguments.steps}"],
-        }
-        runs = {
-            name: command(storage, "pretrain", [*PRETRAIN, *settings])
-            for name, settings in encoders.items()
-        }
-        for task, (metric, settings) in TASKS.items():
-            for name, encoder in runs.items():
-                given = [f"task={task}", f"encoder={encoder.name}", f"num_seeds={arguments.seeds}"]
-                given += ["cluster.cpus_per_worker=2", "tracking=off", *settings]
-                run = command(storage, "finetune", given)
-                spread = json.loads((run / "result.json").read_text())["spread"]["test"][metric]
-                print(f"  {task}, {name}: {spread['median']:.4f}", flush=True)
-                rows.append({"figure": f"{task}, {metric}, {name}", **spread})
-    for row in rows:
-        print(
-            f"  {row['figure']:<50} median {row['median']:.4f}  "
-            f"{row['least']:.4f} to {row['most']:.4f}"
-        )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+    fetch(BROWN_TAGS)
+    measure({name: partial(compared, name) for name in TASKS}, parser)
 
 
-def command(storage: Path, kind: str, overrides: list[str]) -> Path:
-    words = [sys.executable, "-m", "orchestrator", "run", kind, "--json"]
-    words += ["--storage", str(storage / "runs"), *overrides]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
-    return Path(json.loads(done.stdout)["uri"])
+def compared(name: str, bench: Bench) -> list[Row]:
+    task = TASKS[name]
+    pretrained = scored(bench, task, encoder(bench, {"budget.steps": bench.asked.steps}))
+    new = scored(bench, task, encoder(bench, {"budget.steps": 1, "optim.lr": 1e-12}))
+    print(f"  {pretrained['median']:.4f} and {new['median']:.4f}", flush=True)
+    rows: list[Row] = [
+        {"figure": f"{name}: {METRIC}, {whose}, {which} of {bench.asked.seeds} seeds",
+         "value": spread[which], "unit": ""}
+        for whose, spread in (("pretrained", pretrained), ("new weights", new))
+        for which in ("median", "least", "most")
+    ]  # fmt: skip
+    difference = pretrained["median"] - new["median"]
+    return [*rows, {"figure": f"{name}: one less the other", "value": difference, "unit": "",
+                    "bound": "> 0"}]  # fmt: skip
+
+
+def encoder(bench: Bench, given: Overrides) -> Path:
+    """Made once for all tasks."""
+    made: dict[str, Path] = bench.__dict__.setdefault("encoders", {})
+    key = json.dumps(given)
+    if key not in made:
+        bench.prepared({"corpus": "factbook"})
+        made[key] = bench.command("pretrain", PRETRAINED | given)
+    return made[key]
+
+
+def scored(bench: Bench, task: Overrides, encoder: Path) -> dict[str, Any]:
+    given = {"encoder": encoder.name, "num_seeds": bench.asked.seeds, "tracking": "off"}
+    run = bench.command("finetune", {**task, **given, "cluster.cpus_per_worker": 2})
+    spread: dict[str, Any] = json.loads((run / "result.json").read_text())["spread"]["test"]
+    return dict(spread[METRIC])
 
 
 if __name__ == "__main__":

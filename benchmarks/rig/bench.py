@@ -106,8 +106,12 @@ def measure(parts: Parts, parser: argparse.ArgumentParser) -> None:
         for part in asked.parts:
             print(f"{part} …", flush=True)
             rows += parts[part](bench)
+    show(rows, asked.json)
+
+
+def show(rows: Sequence[Row], file: Path | None) -> None:
     for row in rows:
         bound = f"(must be {row['bound']})" if "bound" in row else ""
         print(f"  {row['figure']:<66} {row['value']:>10,.4g} {row['unit']:<9} {bound}")
-    if asked.json:
-        asked.json.write_text(json.dumps(rows, indent=1) + "\n")
+    if file:
+        file.write_text(json.dumps(rows, indent=1) + "\n")

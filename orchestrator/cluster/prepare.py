@@ -28,8 +28,9 @@ from orchestrator.corpus.prepare import (
 from orchestrator.corpus.shards.manifest import Manifest, read_manifest
 from orchestrator.corpus.text.parts import Part, plan_parts
 from orchestrator.errors import StorageError
+from orchestrator.runs import disk
 from orchestrator.runs.lease import RENEW_EVERY_S, Lease, LeaseLost
-from orchestrator.runs.storage import Storage, open_storage
+from orchestrator.runs.storage import LocalStorage, Storage, open_storage
 from orchestrator.settings.corpus import Corpus, Duplicates
 from orchestrator.settings.prepare import PrepareJob
 
@@ -66,6 +67,8 @@ class _Making:
             self._parts(parts)
             assemble(self.target, self.corpus, parts)
         self.target.remove(layout.PARTS)
+        if isinstance(self.target, LocalStorage):
+            disk.remove_halves(self.target.path())
         return read_manifest(self.target)
 
     def _tokenizer(self, parts: list[Part]) -> None:

@@ -19,6 +19,9 @@ _SHARED = re.compile(r"nfs4?|lustre|gpfs|beegfs|ceph|cifs|smb3?|9p|virtiofs|fuse
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
 
+_HALF = re.compile(r"\..+\.[0-9a-f]{8}")
+
+
 class HalfFile:
     """A file that is being written, under a name that no listing shows until it is kept."""
 
@@ -50,6 +53,13 @@ class HalfFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def remove_halves(folder: Path) -> None:
+    """What writers that were killed left below it. Only for its owner, when nobody writes there."""
+    for path in folder.rglob(".*"):
+        if _HALF.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def write_whole(target: Path, data: bytes) -> None:

@@ -26,6 +26,15 @@ def test_a_file_is_created_once_and_leaves_no_half_one(tmp_path: Path) -> None:
     assert list(target.parent.iterdir()) == [target]
 
 
+def test_halves_that_dead_writers_left_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    kept = [tmp_path / name for name in (".hidden", "a.00000000", ".env.production")]
+    for path in kept:
+        path.write_bytes(b"mine")
+    disk.HalfFile(tmp_path / "deep" / "shard.arrow").write(b"half")
+    disk.remove_halves(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == sorted([*kept, tmp_path / "deep"])
+
+
 def test_a_file_that_does_not_fit_leaves_the_folder_as_it_was(disks: Disks) -> None:
     point = disks.mount("size=64k")
     disk.write_whole(point / "file", b"old")
