@@ -1,7 +1,9 @@
-"""What a trial costs beside its training: a sweep's warm workers against one fine-tune a process.
+"""Sweeps against the standard way; what a trial costs beside its work; what ASHA saves.
 
-python benchmarks/sweep.py [--trials 8] [--out build/sweep.json]    on a quiet machine
-Both do the same fine-tunes, of a tiny encoder on generated examples, one at a time.
+    python benchmarks/sweep.py [standard overhead asha] [--json FILE] [--brief]
+
+`make data` first; on a quiet machine. Both sides of a ratio are measured in the same run.
+`--brief` does a little of each, to see that it works; its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -9,92 +11,289 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from orchestrator.encoder.build import build_encoder, save_encoder
-from orchestrator.encoder.families import WORDS_ONLY
+import torch
+from transformers import BertConfig, BertModel
+
+from data.fetch import MINILM, SENTIMENT, SIMILARITY, fetch
 from orchestrator.runs.find import open_run
-from orchestrator.settings.model import Model
-from orchestrator.tasks.tokens import open_task_tokenizer
-from orchestrator.tuning.board import read_board
-from orchestrator.tuning.trials import Fate
+from orchestrator.settings.task import TRAIN, VALIDATION
+from orchestrator.tasks.prepared import open_prepared
+from orchestrator.tracking.metrics import read_metrics
+from orchestrator.tuning.board import Board, read_board
+from orchestrator.tuning.trials import Fate, Trial
 
-WORDS = ("river", "hills", "coast", "islands", "coffee", "timber", "mountains", "people")
+ROOT = Path(__file__).resolve().parent.parent
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+AT_ONCE = 2
+WARMUP = 50  # steps, on both sides
+RATES = (1e-4, 1.5e-4, 2e-4, 2.5e-4, 3e-4, 4e-4, 5e-4, 6e-4, 7e-4, 8e-4, 9e-4, 1e-3)
+SEEDS = (1, 2, 3)  # of the search
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    folder: Path
+    is_brief: bool
+
+    def few(self, count: int, brief: int) -> int:
+        return brief if self.is_brief else count
+
+
+Row = dict[str, Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=8)
-    parser.add_argument("--singles", type=int, default=2, help="fine-tunes on their own")
-    parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
-        folder = Path(scratch)
-        words = make_ground(folder)
-        sweep_s = timed(folder, "sweep", *words, f"budget.trials={asked.trials}")
-        single_s = [timed(folder, "finetune", *words) for _ in range(asked.singles)]
-        (run,) = (folder / "runs").glob("*-sweep-*")
-        board = read_board(open_run(str(run)))
-        assert board.count(Fate.FINISHED) == asked.trials
-        took = [each.took_s for each in sorted(board.trials, key=lambda each: each.number)]
-    found = {
-        "trials": asked.trials,
-        "sweep_s": sweep_s,
-        "first_trial_s": took[0],
-        "further_trial_s": sum(each or 0.0 for each in took[1:]) / max(1, len(took) - 1),
-        "finetune_alone_s": sum(single_s) / len(single_s),
+    parts: dict[str, Callable[[Ground], Iterator[Row]]] = {
+        "standard": standard,
+        "overhead": overhead,
+        "asha": asha,
     }
-    for name, value in found.items():
-        print(f"{name:<20} {value:8.2f}")
-    if asked.out:
-        asked.out.parent.mkdir(parents=True, exist_ok=True)
-        asked.out.write_text(json.dumps(found, indent=1))
-
-
-def make_ground(folder: Path) -> list[str]:
-    encoder = folder / "encoder"
-    encoder.mkdir()
-    known = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "of", "and", *WORDS]
-    (encoder / "vocab.txt").write_text("\n".join(known) + "\n")
-    (encoder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
-    tokenizer = open_task_tokenizer(encoder)
-    made = build_encoder(
-        Model(layers=2, hidden=64, heads=2, max_positions=64),
-        vocab_size=tokenizer.vocab_size,
-        pad_id=tokenizer.pad_id,
-        heads=WORDS_ONLY,
-        seed=3,
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    save_encoder(made, encoder)
-    lines = [
-        {"text": f"the {WORDS[n % 8]} of the {WORDS[n // 8 % 8]}", "label": "ab"[n % 8 % 2]}
-        for n in range(256)
-    ]
-    (folder / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    return [
-        *("task=own_classes", "task.data.kind=jsonl", f"encoder={encoder}", "tracking=off"),
-        *(f"task.data.splits.train.path=[{folder}/train.jsonl]", "task.max_tokens=16"),
-    ]
+    parser.add_argument("parts", nargs="*", default=list(parts), choices=[*parts, []])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--brief", action="store_true")
+    asked = parser.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
+        for part in asked.parts:
+            folder = Path(scratch, part)
+            folder.mkdir()
+            for found in parts[part](Ground(folder=folder, is_brief=asked.brief)):
+                rows.append(found | {"figure": f"{part}: {found['figure']}"})
+    for each in rows:
+        bound = f"(must be {each['bound']})" if "bound" in each else ""
+        print(f"  {each['figure']:<62} {each['value']:>9,.4g} {each['unit']:<4} {bound}")
+    if asked.json:
+        asked.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def timed(folder: Path, kind: str, *words: str) -> float:
-    project = folder / "project"
+def standard(ground: Ground) -> Iterator[Row]:
+    """Two at a time on two cores; wall-clock of the whole commands."""
+    encoder = small_encoder(ground.folder / "encoder")
+    rates = ", ".join(map(repr, RATES[: ground.few(12, 2)]))
+    words = [*films(), f"encoder={encoder}", "search=grid", f"schedule.warmup={WARMUP}"]
+    words += ["space=rate", "space.optim.lr.log_uniform=null", f"space.optim.lr.choice=[{rates}]"]
+    words += ["space.batch.examples.choice=[16,32]", f"search.max_concurrent={AT_ONCE}"]
+    words += ["task.data.test_share=0.5", "task.data.validation_share=0.2"]
+    words += [f"budget.epochs={0.3 if ground.is_brief else 1}"]
+    ours = swept(ground, "ours", words)
+    told("standard", f"{len(ours.done)} trials here: {ours.took_s:.1f} s; now the standard way")
+    theirs = trainers(ground, ours, encoder)
+    told("standard", f"{len(theirs['trials'])} trials there: {theirs['command_s']:.1f} s")
+    assert len(ours.done) == len(theirs["trials"]) == ground.few(24, 4)
+    took_s = theirs["command_s"]
+    yield row(f"{len(ours.done)} trials, orchestrator", ours.took_s, "s")
+    yield row("the same, Ray Tune with Trainers", took_s, "s")
+    yield row("best accuracy, orchestrator", ours.best)
+    best = max(each["accuracy"] for each in theirs["trials"])
+    yield row("best accuracy, Ray Tune with Trainers", best)
+    yield row("time, as a share of the standard", ours.took_s / took_s, bound="<= 0.5")
+
+
+def overhead(ground: Ground) -> Iterator[Row]:
+    """One at a time: from a trial's end to the next one's, without its steps and measurements."""
+    encoder = small_encoder(ground.folder / "encoder")
+    words = [*films(), f"encoder={encoder}", "space=rate", "search.max_concurrent=1"]
+    words += [f"budget.trials={ground.few(10, 3)}", "budget.epochs=0.5"]
+    found = swept(ground, "one-by-one", words)
+    begins, spent = dict(found.ends()), []
+    for trial, before in zip(found.done[1:], found.done, strict=False):
+        whole_s = begins[trial.number] - begins[before.number]
+        busy_s = sum(found.busy(trial))
+        spent.append(whole_s - busy_s)
+        told("overhead", f"trial {trial.number}: {whole_s:.2f} s, of which {busy_s:.2f} s work")
+    middle = statistics.median(spent)
+    yield row("a warm trial beside its work, median", middle, "s", bound="< 1")
+    yield row("the longest", max(spent), "s")
+
+
+def asha(ground: Ground) -> Iterator[Row]:
+    """The 24 points of the paper's grid, whole, and then sought for with a third of the epochs."""
+    encoder = clipped_encoder(ground.folder / "encoder")
+    words = [*pairs(ground), f"encoder={encoder}", "space=paper"]
+    words += [f"search.max_concurrent={AT_ONCE}", "transfer.way=last", "transfer.layers=1"]
+    if ground.is_brief:
+        words += ["space.budget.epochs.choice=[1,2]", "space.batch.examples.choice=[32]"]
+    grid = swept(ground, "grid", [*words, "search=grid"])
+    told("asha", f"grid: best {grid.best:.4f}, {grid.epochs:g} epochs, {grid.took_s:.0f} s")
+    yield row("best Spearman of the grid", grid.best)
+    yield row("epochs of the grid", grid.epochs)
+    words += ["search=asha_tpe", f"budget.trials={ground.few(12, 4)}", "search.startup_trials=5"]
+    words += ["search.reduction=4"]
+    bests, shares = [], []
+    for seed in SEEDS[: ground.few(3, 1)]:
+        found = swept(ground, f"asha-{seed}", [*words, f"search.seed={seed}"])
+        bests.append(found.best)
+        shares.append(found.epochs / grid.epochs)
+        said = f"best {found.best:.4f}, {found.epochs:g} epochs, {found.took_s:.0f} s"
+        told("asha", f"seed {seed}: {said}")
+    middle = statistics.median(bests)
+    yield row("best Spearman of ASHA with TPE, median", middle)
+    yield row("points behind the grid, median", 100 * (grid.best - middle), bound="<= 0.3")
+    share = statistics.median(shares)
+    yield row("epochs, as a share of the grid's, median", share, bound="<= 0.35")
+    yield row("the most", max(shares))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swept:
+    run: Path
+    took_s: float
+    board: Board
+
+    @property
+    def done(self) -> list[Trial]:
+        found = [each for each in self.board.trials if each.fate is Fate.FINISHED]
+        return sorted(found, key=lambda each: each.number)
+
+    @property
+    def best(self) -> float:
+        assert self.board.best is not None and self.board.best.value is not None
+        return self.board.best.value
+
+    @property
+    def epochs(self) -> float:
+        return sum(each.epochs for each in self.board.trials)
+
+    def ends(self) -> Iterator[tuple[int, float]]:
+        for event in open_run(str(self.run)).events():
+            if event.kind == "trial_ended":
+                yield int(event.fields["trial"]), event.time
+
+    def busy(self, trial: Trial) -> Iterator[float]:
+        """Seconds of its steps, and from the last of them to the measurement after it."""
+        before = 0.0
+        for line in read_metrics(open_run(str(self.run)).storage.child(trial.folder)):
+            if "train/step_s" in line["values"]:
+                yield line["values"]["train/step_s"]
+            elif before:
+                yield line["time"] - before
+            before = line["time"]
+
+
+def swept(ground: Ground, name: str, words: list[str]) -> Swept:
+    told(ground.folder.name, f"orchestrator run sweep, {name} …")
+    storage = ground.folder / name
+    command = [sys.executable, "-m", "orchestrator", "run", "sweep", "--storage", str(storage)]
+    project = ground.folder / "project"  # what is submitted as the user's code
     project.mkdir(exist_ok=True)
     (project / "mine.py").write_text("print('mine')\n")
-    more = ["search.max_concurrent=1"] if kind == "sweep" else []
-    began = time.monotonic()
-    subprocess.run(
-        [sys.executable, "-m", "orchestrator", "run", kind, *words, *more],
-        cwd=project,
-        env=os.environ | {"ORCHESTRATOR_STORAGE": str(folder / "runs"), "WANDB_MODE": "disabled"},
-        check=True,
-        stdout=subprocess.DEVNULL,
+    took_s = timed([*command, *words], project)
+    (run,) = storage.glob("*-sweep-*")
+    board = read_board(open_run(str(run)))
+    assert not board.count(Fate.FAILED), [each.reason for each in board.trials]
+    return Swept(run=run, took_s=took_s, board=board)
+
+
+def trainers(ground: Ground, ours: Swept, encoder: Path) -> dict[str, Any]:
+    """The same points on the same examples, read out of what our side prepared."""
+    storage = ours.run.parent
+    (prepared,) = (storage / "tasks").glob("*.pickle")
+    task = open_prepared(open_run(str(ours.run)).parent, f"tasks/{prepared.name}")
+    ids = task.labels.class_ids
+    files = {}
+    for name in (TRAIN, VALIDATION):
+        lines = [
+            json.dumps({"text": each.texts[0], "label": ids[each.target]})
+            for each in task.splits[name].examples
+        ]
+        files[name] = str(ground.folder / f"{name}.jsonl")
+        Path(files[name]).write_text("\n".join(lines))
+    job = ours.board.job
+    asked = files | {
+        "encoder": str(encoder),
+        "max_tokens": job.task.max_tokens,
+        "num_classes": len(ids),
+        "weight_decay": job.optim.weight_decay,
+        "warmup": WARMUP,
+        "seed": job.seed,
+        "at_once": AT_ONCE,
+        "points": [
+            {"lr": each.point["optim.lr"], "batch": each.point["batch.examples"],
+             "epochs": job.budget.epochs}
+            for each in ours.done
+        ],
+    }  # fmt: skip
+    question, answer = ground.folder / "asked.json", ground.folder / "answer.json"
+    question.write_text(json.dumps(asked))
+    other = ROOT / "benchmarks" / "others" / "tune_trainer.py"
+    took_s = timed([sys.executable, str(other), str(question), str(answer)], ground.folder)
+    found: dict[str, Any] = json.loads(answer.read_text())
+    return found | {"command_s": took_s}
+
+
+def films() -> list[str]:
+    file = fetch(SENTIMENT) / "film.jsonl"
+    task = ["task=film_polarity", f"task.data.splits.train.path=[{file}]", "tracking=off"]
+    return [*task, "task.metrics=[accuracy]", "evaluation.test=false"]
+
+
+def pairs(ground: Ground) -> list[str]:
+    """A part of the STS Benchmark: its files are ordered by where the sentences are from."""
+    source, words = fetch(SIMILARITY), ["task=sts_embeddings", "tracking=off"]
+    for split, count in (("train", 1600), ("validation", 750), ("test", 50)):
+        lines = (source / f"{split}.jsonl").read_text().splitlines()
+        file = ground.folder / f"{split}.jsonl"
+        file.write_text("\n".join(random.Random(split).sample(lines, ground.few(count, 50))))
+        words.append(f"task.data.splits.{split}.path=[{file}]")
+    return [*words, "evaluation.test=false"]
+
+
+def small_encoder(folder: Path) -> Path:
+    """As large as bert_tiny, with new weights and MiniLM's tokenizer."""
+    source = fetch(MINILM)
+    torch.manual_seed(1)
+    config = BertConfig.from_pretrained(source)
+    config.num_hidden_layers, config.num_attention_heads = 2, 2
+    config.hidden_size, config.intermediate_size = 128, 512
+    return _saved(BertModel(config), source, folder)
+
+
+def clipped_encoder(folder: Path) -> Path:
+    """The first layer of MiniLM: small enough for a hundred epochs, and it knows words."""
+    source = fetch(MINILM)
+    return _saved(BertModel.from_pretrained(source, num_hidden_layers=1), source, folder)
+
+
+def _saved(model: BertModel, source: Path, folder: Path) -> Path:
+    model.save_pretrained(folder)
+    for name in TOKENIZER:
+        shutil.copy(source / name, folder / name)
+    return folder
+
+
+def timed(command: list[str], where: Path) -> float:
+    began = time.perf_counter()
+    environment = os.environ | {"WANDB_MODE": "disabled", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=where, env=environment, capture_output=True, text=True, check=False
     )
-    return time.monotonic() - began
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    return time.perf_counter() - began
+
+
+def row(figure: str, value: float, unit: str = "", bound: str | None = None) -> Row:
+    given = {"figure": figure, "value": value, "unit": unit}
+    return given if bound is None else given | {"bound": bound}
+
+
+def told(part: str, text: str) -> None:
+    print(f"{part}: {text}", flush=True)
 
 
 if __name__ == "__main__":

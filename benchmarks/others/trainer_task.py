@@ -69,7 +69,7 @@ def main(job_file: Path, storage: Path, prepared: str, answer: Path) -> None:
                 learning_rate=job.optim.lr,
                 weight_decay=job.optim.weight_decay,
                 num_train_epochs=job.budget.epochs,
-                warmup_steps=job.schedule.warmup,
+                warmup_steps=int(job.schedule.warmup),
                 lr_scheduler_type="linear",
                 bf16=job.precision.value == "bf16",
                 save_strategy="no",

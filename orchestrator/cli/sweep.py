@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -13,9 +15,16 @@ from orchestrator.cli.screen import console, footer, show_json, table
 from orchestrator.errors import RequestError
 from orchestrator.runs.result import read_result
 from orchestrator.settings.units import format_duration
-from orchestrator.tuning.board import Board, best_overrides, overrides_of, read_board
+from orchestrator.tuning.board import (
+    Board,
+    best_overrides,
+    overrides_of,
+    read_board,
+    way_of_best,
+)
 from orchestrator.tuning.extend import extend as extend_sweep
-from orchestrator.tuning.trials import Fate, Trial
+from orchestrator.tuning.population import Stretch
+from orchestrator.tuning.trials import Fate, Leg, Trial
 
 app = typer.Typer()
 verbs = typer.Typer(help="A sweep: status, best, extend.", no_args_is_help=True)
@@ -54,9 +63,13 @@ def best(run: RunName, storage: Storage = None, as_json: Json = False) -> int:
     found = find(run, storage)
     result = read_result(found.folder.storage)
     overrides = best_overrides(found.folder, result)
+    way = way_of_best(found.folder, result)
     if as_json:
-        show_json("sweep.best", run=found.id, overrides=overrides, result=result)
+        plain = [asdict(part) for part in way]
+        show_json("sweep.best", run=found.id, overrides=overrides, way=plain, result=result)
         return 0
+    if len(way) > 1:
+        _tell_way(way)
     print(" ".join(overrides))  # nothing else: it is pasted, or taken by $(…)
     return 0
 
@@ -85,6 +98,18 @@ def extend(
     return 0
 
 
+def _tell_way(way: list[Stretch]) -> None:
+    """Not on stdout, from which the settings are taken."""
+    said = ["The best model's settings changed while it trained:"]
+    said += [
+        f"  {part.begin:g} to {part.end:g} epochs, in trial {part.trial:04d}: "
+        + " ".join(overrides_of(part.point))
+        for part in way
+    ]
+    said += ["The last of them follow; a fine-tune that has these from its start is another one."]
+    print("\n".join(said), file=sys.stderr)
+
+
 def _draw(found: Run, board: Board, state: str) -> None:
     over = sum(trial.is_over for trial in board.trials if trial.again_of is None)
     console.print(f"[bold]{found.id}[/]  {state}, {over} of {board.num_wanted} configurations done")
@@ -92,17 +117,20 @@ def _draw(found: Run, board: Board, state: str) -> None:
         console.print("No trial has begun yet.")
         return
     keys = list(dict.fromkeys(key for trial in board.trials for key in trial.point))
-    rows = table("trial", "", board.metric, "epochs", *keys, "seed", "took", "")
+    has_taken = any(trial.taken for trial in board.trials)
+    settings = [*keys, "took over"] if has_taken else keys
+    rows = table("trial", "", board.metric, "epochs", *settings, "seed", "took", "")
     for trial in board.trials[:_MOST_ROWS]:
-        rows.add_row(*_cells(trial, keys))
+        rows.add_row(*_cells(trial, keys, has_taken=has_taken))
     console.print(rows)
     if len(board.trials) > _MOST_ROWS:
         console.print(f"  … and {len(board.trials) - _MOST_ROWS} more; --json has all.")
     part = found.id.rpartition("-")[2]
-    footer(f"orchestrator sweep best {part}", f"orchestrator sweep extend {part} --trials 20")
+    more = [] if board.is_population else [f"orchestrator sweep extend {part} --trials 20"]
+    footer(f"orchestrator sweep best {part}", *more)
 
 
-def _cells(trial: Trial, keys: list[str]) -> list[str | Text]:
+def _cells(trial: Trial, keys: list[str], *, has_taken: bool) -> list[str | Text]:
     value = trial.value if trial.is_over else trial.latest
     again = "" if trial.again_of is None else f" of {trial.again_of:04d}"
     return [
@@ -111,10 +139,15 @@ def _cells(trial: Trial, keys: list[str]) -> list[str | Text]:
         "" if value is None else f"{value:.4f}",
         f"{trial.epochs:g}" if trial.measured else "",
         *(_said(trial.point.get(key)) for key in keys),
+        *([", ".join(_took_over(leg) for leg in trial.taken)] if has_taken else []),
         str(trial.seed),
         "" if trial.took_s is None else format_duration(trial.took_s),
         trial.reason if trial.fate is Fate.FAILED else "",
     ]
+
+
+def _took_over(leg: Leg) -> str:
+    return f"{leg.source:04d} at {leg.epochs:g}"
 
 
 def _said(value: Any) -> str:
@@ -131,6 +164,7 @@ def _plain(trial: Trial) -> dict[str, Any]:
         "epochs": trial.epochs,
         "point": trial.point,
         "overrides": overrides_of(trial.point),
+        "legs": [asdict(leg) for leg in trial.legs],
         "seed": trial.seed,
         "again_of": trial.again_of,
         "took_s": trial.took_s,

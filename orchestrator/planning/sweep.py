@@ -6,6 +6,7 @@ wrong with it.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from orchestrator.planning.finetune import look_ahead_task
@@ -81,6 +82,9 @@ def _extent(job: SweepJob, resources: Resources) -> dict[str, Any]:
         ]
         if (several := brackets(search, longest)) > 1:
             derived["brackets"] = several
+    if search.kind.is_population:
+        derived["intervals"] = math.ceil(longest / search.interval_epochs)
+        derived["take_over_each_time"] = min(trials // 2, max(1, int(search.quantile * trials)))
     if search.kind is SearchKind.TPE:
         derived["drawn_at_random_first"] = min(trials, search.startup_trials)
     return derived

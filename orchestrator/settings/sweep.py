@@ -15,10 +15,12 @@ from orchestrator.settings.build import build, check, to_plain
 from orchestrator.settings.field import Bounds, setting
 from orchestrator.settings.finding import Finding, did_you_mean
 from orchestrator.settings.finetune import EpochBudget, FinetuneJob
+from orchestrator.settings.population import population_findings
 from orchestrator.settings.schema import NAME, schema_keys
 from orchestrator.settings.space import Space, read_space
 
 TRIALS = 20  # where nobody says how many
+POPULATION = 8  # of pbt and pb2
 # What trials may differ in; the rest they share: data, encoder, workers, what is kept.
 SEARCHED = ("optim", "schedule", "batch", "transfer", "precision")
 SEARCHED_KEYS = ("budget.epochs", "evaluation.patience")
@@ -28,6 +30,13 @@ class SearchKind(StrEnum):
     GRID = "grid"
     RANDOM = "random"
     TPE = "tpe"
+    PBT = "pbt"
+    PB2 = "pb2"
+
+    @property
+    def is_population(self) -> bool:
+        """Its trials go on side by side, and the worse take over from the better."""
+        return self in (SearchKind.PBT, SearchKind.PB2)
 
 
 class Stopping(StrEnum):
@@ -41,7 +50,9 @@ class Stopping(StrEnum):
 class Search:
     kind: SearchKind = setting(
         "How the next trial is chosen. grid: every point in turn; random; tpe: where the better "
-        "trials so far lie (tree-structured Parzen estimators)",
+        "trials so far lie (tree-structured Parzen estimators); pbt: a population, of which at "
+        "each interval the worse go on from the better ones' weights, with settings moved by "
+        "chance; pb2: the same, with settings that a Gaussian process proposes",
         default=SearchKind.RANDOM,
     )
     scheduler: Stopping = setting(
@@ -75,6 +86,21 @@ class Search:
         "one in so many",
         default=3.0,
         bounds=Bounds(above=1),
+    )
+    interval_epochs: float = setting(
+        "Of pbt and pb2: how far all trials go before the worse take over from the better",
+        default=1.0,
+        bounds=Bounds(above=0),
+    )
+    quantile: float = setting(
+        "Of pbt and pb2: the share of trials that take over, and of those that are taken over",
+        default=0.25,
+        bounds=Bounds(above=0, at_most=0.5),
+    )
+    resample: float = setting(
+        "Of pbt: how often a setting is drawn anew instead of moved by a fifth",
+        default=0.25,
+        bounds=Bounds(at_least=0, at_most=1),
     )
     keep_models: int = setting(
         "Models of how many of the best trials stay in their folders",
@@ -133,6 +159,8 @@ class SweepJob(FinetuneJob):
         if not wrong and not unknown:
             yield from self._point_findings(space)
         yield from self._search_findings(space)
+        if self.search.kind.is_population and not wrong and not unknown:
+            yield from self._population_findings(space)
 
     def _search_findings(self, space: Space) -> Iterator[Finding]:
         search = self.search
@@ -162,6 +190,40 @@ class SweepJob(FinetuneJob):
                 try_="cluster.num_workers=1 zero=0, and cluster.cpus_per_worker or "
                 "gpus_per_worker for more of a node.",
             )
+
+    def _population_findings(self, space: Space) -> Iterator[Finding]:
+        search, every = self.search, self.evaluation.every_epochs
+        kind = search.kind
+        yield from population_findings(kind, space, needs_ranges=kind is SearchKind.PB2)
+        shares = search.interval_epochs / every
+        if abs(shares - round(shares)) > 1e-9 or round(shares) < 1:
+            yield Finding(
+                key="search.interval_epochs",
+                found=f"={search.interval_epochs:g}",
+                rule=f"is no multiple of evaluation.every_epochs={every:g}: trials are compared "
+                "where they are measured.",
+                try_=f"{max(1, round(shares)) * every:g}.",
+            )
+        elif search.interval_epochs >= self.budget.epochs:
+            yield Finding(
+                key="search.interval_epochs",
+                found=f"={search.interval_epochs:g}",
+                rule=f"is as long as a trial of budget.epochs={self.budget.epochs:g}: nobody would "
+                "take over anything.",
+                try_=f"{self.budget.epochs / 4:g}, with evaluation.every_epochs no larger.",
+            )
+        if self.budget.trials == 1:
+            rule = f"is no population for search={kind}."
+            yield Finding(key="budget.trials", found="=1", rule=rule, try_=f"{POPULATION}.")
+        refused = {
+            "search.scheduler": (search.scheduler, search.scheduler is not Stopping.NONE, "none"),
+            "search.finalists": (search.finalists, search.finalists > 0, "0"),
+            "num_seeds": (self.num_seeds, self.num_seeds > 1, "1"),
+        }
+        for key, (value, is_wrong, near) in refused.items():
+            if is_wrong:
+                rule = f"does not go with search={kind}, whose trials go on from one another."
+                yield Finding(key=key, found=f"={value}", rule=rule, try_=f"{near}.")
 
     def _point_findings(self, space: Space) -> Iterator[Finding]:
         """Values that the schema refuses, alone or together."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import NotFoundError, RequestError
 from orchestrator.runs.folder import RunFolder
+from orchestrator.runs.ledger import Event
 from orchestrator.settings.sweep import SweepJob
 from orchestrator.tasks.metrics.metric import metrics_of
+from orchestrator.tuning.population import Stretch, way_of
 from orchestrator.tuning.trials import Fate, Trial, num_wanted, ranked, trials_of
 
 
@@ -26,6 +28,10 @@ class Board:
         first = self.trials[:1]
         return first[0] if first and first[0].fate is Fate.FINISHED else None
 
+    @property
+    def is_population(self) -> bool:
+        return self.job.search.kind.is_population
+
     def count(self, fate: Fate) -> int:
         return sum(trial.fate is fate for trial in self.trials)
 
@@ -36,7 +42,11 @@ def read_board(run: RunFolder) -> Board:
         raise RequestError(
             f"{run.id} is a {job.kind}, not a sweep.", hint=f"orchestrator status {run.id}"
         )
-    events = run.events()
+    return board_of(job, run.events())
+
+
+def board_of(job: SweepJob, events: Sequence[Event]) -> Board:
+    """Of events that were read already, as a dashboard has them."""
     chooser = metrics_of(job.task)[0]
     trials = list(trials_of(events).values())
     done = ranked(trials, is_loss=chooser.is_loss)
@@ -63,6 +73,17 @@ def best_overrides(run: RunFolder, result: Mapping[str, Any] | None) -> list[str
             f"No trial of {run.id} has finished yet.", hint=f"orchestrator sweep status {run.id}"
         )
     return overrides_of(best.point)
+
+
+def way_of_best(run: RunFolder, result: Mapping[str, Any] | None) -> list[Stretch]:
+    """How its weights came about: several stretches only where one trial took over another's."""
+    board = read_board(run)
+    if result is None and board.best is None:
+        return []
+    number = int(result["winner"]) if result is not None else 0
+    if result is None and board.best is not None:
+        number = board.best.number
+    return way_of({trial.number: trial for trial in board.trials}, number)
 
 
 def overrides_of(point: Mapping[str, Any]) -> list[str]:

@@ -17,6 +17,12 @@ def extend(run: RunFolder, trials: int) -> int:
     before = read_board(run).num_wanted
     job = run.job()
     assert isinstance(job, SweepJob)
+    if job.search.kind.is_population:
+        raise RequestError(
+            f"{run.id} is a population of {before}, whose trials go on from one another: one that "
+            "came later would not be of it.",
+            hint=f"orchestrator fork RUN budget.trials={before + trials}",
+        )
     size = job.read_space().size
     if size is not None and before >= size:
         raise RequestError(

@@ -27,3 +27,8 @@ def rungs(search: Search, longest: float) -> list[float]:
         found.append(at)
         at *= search.reduction
     return found
+
+
+def per_interval(job: SweepJob) -> int:
+    """Of a population: measurements from one comparison to the next."""
+    return max(1, round(job.search.interval_epochs / job.evaluation.every_epochs))

@@ -10,8 +10,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 
 import ray
 from ray import tune
@@ -25,6 +25,7 @@ from orchestrator.cluster.outcome import WorkersDiffer
 from orchestrator.cluster.place import Place
 from orchestrator.cluster.scratch import scratch_folder
 from orchestrator.errors import RunFailed, RunStopped
+from orchestrator.runs.ledger import Event
 from orchestrator.runs.result import read_result
 from orchestrator.runs.storage import Storage
 from orchestrator.settings.sweep import SweepJob
@@ -32,12 +33,17 @@ from orchestrator.settings.task import VALIDATION
 from orchestrator.settings.units import format_duration
 from orchestrator.tasks.metrics.metric import metrics_of
 from orchestrator.tuning.actor import Ground, TrialActor
+from orchestrator.tuning.board import read_board
+from orchestrator.tuning.generations import Generations
 from orchestrator.tuning.judge import VALUE, Judge
 from orchestrator.tuning.queue import Queue, Scribe
+from orchestrator.tuning.supply import Configurations, Supply
+from orchestrator.tuning.tables import Progression, write_tables
 from orchestrator.tuning.trials import Book, Fate, Trial, ranked, searched
 from orchestrator.tuning.winner import clear_folders, conclude
 
 _LOOK_EVERY_S = 0.3
+_FEW = 2  # failures that never end a sweep
 # Tune's own files and signals: nothing of it is read, and stops come by the desk.
 _TUNE = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -68,8 +74,11 @@ def sweep(attempt: Attempt) -> None:
         prepared=prepared,
         code_dir=os.getcwd() if attempt.place is Place.HERE else None,
     )
-    _Sweep(attempt, book, ground, is_loss=chooser.is_loss).run()
-    conclude(attempt, book, prepared, chooser)
+    try:
+        _Sweep(attempt, book, ground, is_loss=chooser.is_loss).run()
+        conclude(attempt, book, prepared, chooser)
+    finally:
+        write_tables(attempt.run.storage, read_board(attempt.run))
 
 
 def adopt(book: Book, run: Storage) -> None:
@@ -98,6 +107,9 @@ class _Sweep:
         self._attempt, self._book, self._ground = attempt, book, ground
         self._is_loss = is_loss
         self._asked = worker_resources(attempt.job)
+        self._progression = Progression(
+            attempt.run.storage, attempt=attempt.number, is_loss=is_loss
+        )
         self._stop = ""  # why no further trial begins
         self._failure: RunFailed | None = None
 
@@ -105,15 +117,11 @@ class _Sweep:
         book = self._book
         judge = Judge(book, is_loss=self._is_loss)
         scribe = Scribe(book, judge, self._told)
-        queue = Queue(
-            book,
-            is_loss=self._is_loss,
-            has_room=self._has_room,
-            is_over=lambda: bool(self._stop),
-        )
+        queue = Queue(self._supply(), has_room=self._has_room, is_over=lambda: bool(self._stop))
         os.environ.update(_TUNE)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # we tell what happened
-        with scratch_folder() as scratch, self._watch():
+        with scratch_folder() as scratch, self._watch(), closing(self._progression):
+            self._progression.tell(book.all())
             chosen = tune.TuneConfig(
                 metric=VALUE,
                 mode="min" if self._is_loss else "max",
@@ -129,6 +137,11 @@ class _Sweep:
             raise self._failure
         if self._stop:
             raise RunStopped(self._stop)
+
+    def _supply(self) -> Supply:
+        if self._book.job.search.kind.is_population:
+            return Generations(self._book, self._attempt.run.storage, is_loss=self._is_loss)
+        return Configurations(self._book, is_loss=self._is_loss)
 
     def _tuner(self, chosen: tune.TuneConfig, scribe: Scribe, scratch: str) -> tune.Tuner:
         trainable = tune.with_resources(
@@ -165,17 +178,11 @@ class _Sweep:
         said = f"{trial.value:.4f}" if trial.value is not None else trial.reason
         lead = f", best {best[0].value:.4f} of {best[0].number:04d}" if best else ""
         print(f"trial {trial.number:04d} {trial.fate}: {said}{lead}", flush=True)
+        self._progression.tell(book.all())
         self._attempt.progress.show("trials", over, book.num_wanted, "trials")
         clear_folders(run, book, is_loss=self._is_loss, is_over=False)
-        ended = [each for each in book.all() if each.is_over]
-        failed = [each for each in ended if each.fate is Fate.FAILED]
-        share = book.job.search.max_failed_share
-        if len(failed) > 2 and len(failed) > share * len(ended):
-            self._failure = RunFailed(
-                f"{len(failed)} of {len(ended)} trials failed, which is more than "
-                f"search.max_failed_share={share:g}. The last one: {failed[-1].reason}",
-                hint="orchestrator sweep status RUN",
-            )
+        if (failure := failure_of(book)) is not None:
+            self._failure = failure
             self._end("too many trials failed")
 
     def _end(self, reason: str) -> None:
@@ -198,7 +205,10 @@ class _Sweep:
 
     def _look(self, is_over: Callable[[], bool]) -> None:
         limit_s, began = self._book.job.budget.max_duration, time.monotonic()
-        spent_s = 0.0 if limit_s is None else _spent_before(self._attempt, limit_s)
+        spent_s = 0.0
+        if limit_s is not None:
+            events = self._attempt.run.events()
+            spent_s = spent_before(events, self._attempt.number, limit_s)
         while not is_over() and not self._stop:
             if self._attempt.stop.is_asked:
                 self._end(self._attempt.stop.reason)
@@ -207,12 +217,26 @@ class _Sweep:
             time.sleep(_LOOK_EVERY_S)
 
 
-def _spent_before(attempt: Attempt, limit_s: float) -> float:
+def failure_of(book: Book) -> RunFailed | None:
+    """Once so many trials failed that it is no matter of single points any more."""
+    ended = [each for each in book.all() if each.is_over]
+    failed = [each for each in ended if each.fate is Fate.FAILED]
+    share = book.job.search.max_failed_share
+    if len(failed) <= _FEW or len(failed) <= share * len(ended):
+        return None
+    return RunFailed(
+        f"{len(failed)} of {len(ended)} trials failed, which is more than "
+        f"search.max_failed_share={share:g}. The last one: {failed[-1].reason}",
+        hint="orchestrator sweep status RUN",
+    )
+
+
+def spent_before(events: Iterable[Event], attempt: int, limit_s: float) -> float:
     """Of earlier attempts, from their first word to their last. Who resumes a sweep that stopped
     at the end of its time gives it as much again."""
     spans: dict[int, list[float]] = {}
-    for event in attempt.run.events():
-        if 0 < event.attempt < attempt.number:
+    for event in events:
+        if 0 < event.attempt < attempt:
             spans.setdefault(event.attempt, []).append(event.time)
     spent_s = sum(max(times) - min(times) for times in spans.values())
     return 0.0 if spent_s >= limit_s else spent_s

@@ -7,7 +7,7 @@ it when nobody runs. Ray Tune's own files are thrown away.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -17,10 +17,12 @@ from orchestrator.runs.ledger import Event, Ledger
 from orchestrator.runs.storage import Storage
 from orchestrator.settings.kinds import freeze
 from orchestrator.settings.space import Point
-from orchestrator.settings.sweep import TRIALS, SearchKind, SweepJob
+from orchestrator.settings.sweep import POPULATION, TRIALS, SearchKind, SweepJob
 
 PROPOSED, MEASURED, ENDED = "trial_proposed", "trial_measured", "trial_ended"
 LOST = "trial_lost"
+TOOK_OVER = "trial_took_over"
+GENERATION = "generation_ended"  # who takes over what is decided and done
 EXTENDED = "sweep_extended"
 
 
@@ -30,11 +32,25 @@ class Fate(StrEnum):
     STOPPED = "stopped"  # given up by the scheduler
     FAILED = "failed"
 
+    @property
+    def is_end(self) -> bool:
+        return self is not Fate.OPEN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leg:
+    """Of a population's trial: with which settings it went on, and whose weights it took for it."""
+
+    epochs: float  # at which it began
+    point: Point
+    source: int | None = None  # None: its own
+    step: int = 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     number: int
-    point: Point
+    point: Point  # of the last leg, where it has several
     seed: int
     again_of: int | None = None  # of a finalist: the trial whose settings it has
     fate: Fate = Fate.OPEN
@@ -42,6 +58,16 @@ class Trial:
     value: float | None = None  # once it has ended: by which it is compared
     reason: str = ""
     took_s: float | None = None
+    ended: float | None = None  # when, since the epoch
+    taken: tuple[Leg, ...] = ()  # all legs but the first
+    first: Point | None = None  # what it began with, once it has taken over something
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        return (
+            Leg(epochs=0.0, point=self.point if self.first is None else self.first),
+            *self.taken,
+        )
 
     @property
     def folder(self) -> str:
@@ -90,7 +116,11 @@ def trials_of(events: Iterable[Event]) -> dict[int, Trial]:
                     value=said.get("value"),
                     reason=said.get("reason", ""),
                     took_s=event.time - began[trial.number],
+                    ended=event.time,
                 )
+        elif event.kind == TOOK_OVER and said["trial"] in trials:
+            trial = trials[said["trial"]]
+            trials[trial.number] = with_leg(trial, _leg(said))
     return dict(sorted(trials.items()))
 
 
@@ -101,11 +131,29 @@ def with_measured(trial: Trial, epochs: float, value: float) -> Trial:
     return replace(trial, measured=(*trial.measured, (epochs, value)))
 
 
+def with_leg(trial: Trial, leg: Leg) -> Trial:
+    """From now on; what was decided before a kill is not decided again."""
+    if trial.taken and leg.epochs <= trial.taken[-1].epochs:
+        return trial
+    first = trial.point if trial.first is None else trial.first
+    return replace(trial, first=first, point=leg.point, taken=(*trial.taken, leg))
+
+
+def _leg(said: Mapping[str, Any]) -> Leg:
+    return Leg(
+        epochs=float(said["epochs"]),
+        point=dict(said["point"]),
+        source=int(said["source"]),
+        step=int(said["step"]),
+    )
+
+
 def num_wanted(job: SweepJob, events: Iterable[Event]) -> int:
     """How many configurations are tried, with those that `sweep extend` asked for."""
     space = job.read_space()
     is_grid = job.search.kind is SearchKind.GRID
-    usual = (space.size or TRIALS) if is_grid else TRIALS
+    usual = POPULATION if job.search.kind.is_population else TRIALS
+    usual = (space.size or TRIALS) if is_grid else usual
     asked = usual if job.budget.trials is None else job.budget.trials
     asked += sum(int(event.fields["trials"]) for event in events if event.kind == EXTENDED)
     return asked if space.size is None else min(asked, space.size)
@@ -137,6 +185,7 @@ class Book:
             (int(said["trial"]), float(said["epochs"]), float(said["value"]))
             for said in (event.fields for event in events if event.kind == MEASURED)
         ]
+        self.generations = sum(event.kind == GENERATION for event in events)
         self._run, self._ledger = run, ledger
 
     def all(self) -> list[Trial]:
@@ -165,6 +214,18 @@ class Book:
             self._ledger.record(MEASURED, trial=number, epochs=epochs, value=value)
             self.trials[number] = after
 
+    def took_over(self, number: int, leg: Leg) -> None:
+        after = with_leg(self.trials[number], leg)
+        if after is not self.trials[number]:
+            said = {"source": leg.source, "epochs": leg.epochs, "step": leg.step}
+            before = self.trials[number].point
+            self._ledger.record(TOOK_OVER, trial=number, **said, point=leg.point, before=before)
+            self.trials[number] = after
+
+    def end_generation(self) -> None:
+        self.generations += 1
+        self._ledger.record(GENERATION, generation=self.generations)
+
     def lost(self, number: int) -> None:
         """Its worker died; another one goes on from its last checkpoint."""
         self._ledger.record(LOST, trial=number)
@@ -175,6 +236,7 @@ class Book:
     ) -> Trial:
         known = None if value is None or not math.isfinite(value) else value
         said: dict[str, Any] = {"fate": fate.value, "value": known}
-        self._ledger.record(ENDED, trial=number, **said, reason=reason)
-        self.trials[number] = replace(self.trials[number], fate=fate, value=known, reason=reason)
+        event = self._ledger.record(ENDED, trial=number, **said, reason=reason)
+        after = replace(self.trials[number], fate=fate, value=known, reason=reason)
+        self.trials[number] = replace(after, ended=event.time)
         return self.trials[number]

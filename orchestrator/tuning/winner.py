@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from orchestrator.cluster.attempt import Attempt
 from orchestrator.cluster.finetune import copy_folder
@@ -22,6 +22,7 @@ from orchestrator.settings.task import TEST
 from orchestrator.tasks.metrics.metric import Metric
 from orchestrator.tasks.prepared import open_prepared
 from orchestrator.tuning.board import overrides_of
+from orchestrator.tuning.population import way_of
 from orchestrator.tuning.trials import Book, Fate, Trial, ranked, searched
 
 
@@ -107,6 +108,8 @@ def conclude(attempt: Attempt, book: Book, prepared: str, chooser: Metric) -> No
         "values_of_seeds": list(winner.values),
         "trials": {fate.value: _count(book, fate) for fate in Fate},
     }
+    if job.search.kind.is_population:
+        facts["way"] = [asdict(part) for part in way_of(book.trials, winner.chosen.number)]
     write_result(run, result | {"metrics": metrics} | facts)
     clear_folders(run, book, is_loss=chooser.is_loss, is_over=True)
     attempt.ledger.record("scored", best_step=result["best_step"], metrics=metrics, **facts)

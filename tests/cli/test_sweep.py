@@ -16,7 +16,8 @@ from orchestrator.runs.plan import Plan
 from orchestrator.runs.state import State
 from orchestrator.runs.storage import LocalStorage
 from orchestrator.settings.load import load
-from orchestrator.tuning.trials import Fate
+from orchestrator.settings.sweep import SearchKind
+from orchestrator.tuning.trials import Fate, Leg
 from tests.tuning.making import a_book, a_sweep
 
 Said = pytest.CaptureFixture[str]
@@ -83,3 +84,32 @@ def test_a_finished_sweep_can_be_extended_and_resumed(made: RunFolder, capfd: Sa
     assert made.status().state is State.STOPPED
     assert run(["sweep", "extend", "@last", "--trials", "2", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["configurations"] == 9
+
+
+def test_of_a_population_is_told_what_the_best_went_through(
+    local: LocalStorage, plan: Plan, monkeypatch: pytest.MonkeyPatch, capfd: Said
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_STORAGE", local.uri)
+    job = a_sweep(space={"optim": {"lr": {"uniform": [0.1, 0.9]}}}, trials=2, kind=SearchKind.PBT)
+    folder = create_run(local, new_id("sweep"), replace(plan, kind=job.kind, job=job))
+    folder.note("submitted", attempt=1, place="here")
+    with a_book(folder.storage, job) as book:
+        for number, value in enumerate((0.25, 0.75)):
+            book.propose({"optim.lr": 0.5 + number / 4}, seed=1)
+            book.measured(number, 1.0, value)
+        book.took_over(0, Leg(epochs=1.0, point={"optim.lr": 0.8}, source=1, step=10))
+        book.end_generation()
+        for number, value in enumerate((0.875, 0.8)):
+            book.measured(number, 9.0, value)
+            book.ended(number, Fate.FINISHED, value=value)
+    assert run(["sweep", "best", "@last"]) == 0
+    said = capfd.readouterr()
+    assert said.out == "optim.lr=0.8\n"
+    assert "0 to 1 epochs, in trial 0001: optim.lr=0.75\n" in said.err
+    assert "1 to 9 epochs, in trial 0000: optim.lr=0.8\n" in said.err
+    assert run(["sweep", "status", "@last"]) == 0
+    shown = capfd.readouterr().out
+    assert "0001 at 1" in shown and "sweep extend" not in shown
+    folder.note("finished", attempt=1)
+    assert run(["sweep", "extend", "@last", "--trials", "3"]) == 2
+    assert "is a population of 2" in capfd.readouterr().err

@@ -129,3 +129,39 @@ def test_a_sweep_that_is_killed_five_times_comes_to_the_same(
     ]
     weights = [each / "export" / "model.safetensors" for each in (folder, other)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("search", ["pbt", "pb2"])
+def test_a_population_that_is_killed_comes_to_the_same(
+    orchestrate: Orchestrate,
+    environment: dict[str, str],
+    encoder: Path,
+    tmp_path: Path,
+    search: str,
+) -> None:
+    """Who takes over from whom, with which settings, and every bit of the winner's weights."""
+    more = (f"search={search}", "space=schedule", "space.optim.lr.log_uniform=[1e-5,1e-1]")
+    more += ("budget.trials=4", "budget.epochs=4")
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    words = ["run", "sweep", *settings(tmp_path, encoder, "sweep", *more)]
+    orchestrate(*words, ORCHESTRATOR_STORAGE=str(straight))
+    kill_after(killed, command(*words), environment | {"ORCHESTRATOR_STORAGE": str(killed)}, 6)
+    (folder,) = killed.glob("*-sweep-*")
+    for kinds in (10, 15):
+        resume = command("resume", folder.name)
+        kill_after(killed, resume, environment | {"ORCHESTRATOR_STORAGE": str(killed)}, kinds)
+    orchestrate("resume", folder.name, ORCHESTRATOR_STORAGE=str(killed))
+    (other,) = straight.glob("*-sweep-*")
+    found, wanted = read_board(open_run(str(folder))), read_board(open_run(str(other)))
+    assert [(each.number, each.legs, each.measured, each.value) for each in found.trials] == [
+        (each.number, each.legs, each.measured, each.value) for each in wanted.trials
+    ]
+    assert any(trial.taken for trial in wanted.trials), "nobody took over anything"
+    weights = [each / "export" / "model.safetensors" for each in (folder, other)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    said = orchestrate("sweep", "best", other.name, ORCHESTRATOR_STORAGE=str(straight))
+    result = json.loads((other / "result.json").read_text())
+    assert said.stdout.split() == result["overrides"]
+    assert ("changed while it trained" in said.stderr) == (len(result["way"]) > 1)
+    assert (other / "sweep" / "leaderboard.csv").read_text().count("\n") == 5

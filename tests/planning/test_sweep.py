@@ -60,6 +60,16 @@ def test_a_grid_is_as_large_as_its_space(tmp_path: Path, words: list[str]) -> No
     assert made.derived["epochs_at_most"] == 24 * 4
 
 
+def test_a_population_says_how_often_and_how_many_take_over(
+    tmp_path: Path, words: list[str]
+) -> None:
+    made = plan(tmp_path, *words, "search=pbt", "space=schedule", "budget.epochs=4")
+    assert not made.findings
+    derived = made.derived
+    assert (derived["configurations"], derived["intervals"]) == (8, 4)
+    assert (derived["take_over_each_time"], derived["epochs_at_most"]) == (2, 32)
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [

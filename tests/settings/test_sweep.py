@@ -34,6 +34,7 @@ def test_the_grid_of_the_paper_is_ready(tmp_path: Path) -> None:
     [
         *[("finetune", "tpe"), ("paper", "asha_tpe"), ("transfer", "hyperband")],
         *[("transfer", "median"), ("paper", "grid"), ("transfer", "random"), ("paper", "asha")],
+        *[("schedule", "pbt"), ("schedule", "pb2"), ("rate", "pb2"), ("schedule", "tpe")],
     ],
 )
 def test_every_ready_space_and_search_is_whole(tmp_path: Path, space: str, search: str) -> None:
@@ -68,6 +69,29 @@ def test_what_the_schema_refuses_is_said_before_anything_starts(
     tmp_path: Path, override: str, said: str
 ) -> None:
     job, findings = load("sweep", ["encoder=some-run", override], working_dir=tmp_path)
+    assert job is None
+    assert any(said in str(finding) for finding in findings), findings
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["search=pbt", "space=finetune"], "space.batch.examples cannot change while"),
+        (["search=pb2", "+space.optim.betas.choice=[[0.9,0.99],[0.9,0.98]]"], "no range of"),
+        (["search=pbt", "cluster.num_workers=2"], "each is one worker"),
+        (["search=pbt", "search.finalists=2"], "search.finalists=2 does not go with search=pbt"),
+        (["search=pbt", "search.scheduler=asha"], "search.scheduler=asha does not go with"),
+        (["search=pbt", "num_seeds=3"], "num_seeds=3 does not go with"),
+        (["search=pbt", "search.interval_epochs=1.5"], "is no multiple of evaluation.every_epochs"),
+        (["search=pbt", "search.interval_epochs=3"], "is as long as a trial"),
+        (["search=pbt", "budget.trials=1"], "is no population"),
+    ],
+)
+def test_what_a_population_cannot_do_is_said_before_anything_starts(
+    tmp_path: Path, overrides: list[str], said: str
+) -> None:
+    words = ["encoder=some-run", "space=schedule", *overrides]
+    job, findings = load("sweep", words, working_dir=tmp_path)
     assert job is None
     assert any(said in str(finding) for finding in findings), findings
 

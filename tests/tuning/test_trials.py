@@ -10,8 +10,8 @@ import pytest
 from orchestrator.runs.ledger import read_events
 from orchestrator.runs.storage import LocalStorage
 from orchestrator.settings.kinds import thaw
-from orchestrator.settings.sweep import SweepJob
-from orchestrator.tuning.queue import finals
+from orchestrator.settings.sweep import SearchKind, SweepJob
+from orchestrator.tuning.supply import finals
 from orchestrator.tuning.sweep import adopt
 from orchestrator.tuning.trials import Fate, num_wanted, ranked, trials_of
 from orchestrator.tuning.winner import clear_folders, winner_of
@@ -63,7 +63,7 @@ def test_a_folder_holds_the_job_of_its_trial(local: LocalStorage) -> None:
 
 def test_an_extended_sweep_wants_more_but_not_more_than_there_is(local: LocalStorage) -> None:
     grid = {"optim": {"lr": {"choice": [1e-5, 1e-4, 1e-3]}}}
-    assert num_wanted(a_sweep(space=grid, trials=None, kind="grid"), ()) == 3
+    assert num_wanted(a_sweep(space=grid, trials=None, kind=SearchKind.GRID), ()) == 3
     assert num_wanted(a_sweep(trials=None), ()) == 20
     with a_book(local, a_sweep()) as book:
         book._ledger.record("sweep_extended", trials=5)
