@@ -16,6 +16,7 @@ from typing import Any
 from orchestrator.runs.storage import Storage
 
 FOLDER = "exhibits"
+INSIDE = "inside"  # a table's column of this name has folders of runs inside of the run
 _NAME = re.compile(r"(\d{6,})-([a-z0-9][a-z0-9_-]*)\.(table\.json|png|jpg|svg)")
 _TABLE = "table.json"
 

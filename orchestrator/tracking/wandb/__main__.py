@@ -10,7 +10,9 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -23,14 +25,16 @@ from orchestrator.runs import layout
 from orchestrator.runs.find import open_run
 from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.lease import RENEW_EVERY_S, Lease, LeaseLost, read_holder
+from orchestrator.runs.state import Status
 from orchestrator.runs.storage import Storage
 from orchestrator.settings.build import build
 from orchestrator.settings.tracking import Mode, Tracking
 from orchestrator.tracking.wandb import places
-from orchestrator.tracking.wandb.about import describe
-from orchestrator.tracking.wandb.credentials import KEY, choose, clean, find_key
-from orchestrator.tracking.wandb.ending import DriversWord, within
+from orchestrator.tracking.wandb.about import describe, describe_part
+from orchestrator.tracking.wandb.credentials import KEY, Access, choose, clean, find_key
+from orchestrator.tracking.wandb.ending import DriversWord, Word, within
 from orchestrator.tracking.wandb.forwarder import BUSY, COMPLETE, REFUSED, TRY_AGAIN
+from orchestrator.tracking.wandb.part import Part, parts_of
 from orchestrator.tracking.wandb.report import Report, Standing, read_report, write_report
 
 _SETUP_S = 45.0
@@ -68,49 +72,65 @@ def _forward(run: RunFolder, tracking: Tracking, asked: argparse.Namespace) -> i
         report = Report(standing=Standing.COMPLETE, mode=tracking.mode.value, run=run.id)
         write_report(run.storage, report)
         return COMPLETE
+    from orchestrator.tracking.wandb.fleet import Fleet
     from orchestrator.tracking.wandb.forward import Forwarding, Pace
     from orchestrator.tracking.wandb.session import server_url
 
-    _prepare_environment(run)
-    mode = tracking.mode
     try:
-        with within(_SETUP_S, lambda: _leave(TRY_AGAIN)):  # it starts wandb-core
-            url = server_url()
-        key = None if mode in (Mode.OFFLINE, Mode.OFF) else find_key(tracking, url, os.environ)
-        mode = choose(mode, key)
-        if key is not None:
-            os.environ[KEY] = key  # for wandb, and so that it is masked in all that is written
-        forwarding = Forwarding(
-            run=run,
-            about=describe(run, tracking),
-            mode=mode,
-            server_url=url,
-            key=key,
+        about, access = describe(run, tracking), _reach(run, tracking, server_url)
+    except RequestError as err:
+        _tell_behind(run, tracking.mode, err)
+        return REFUSED
+    pace = Pace(**json.loads(asked.pace))
+    scratch = places.scratch(run.id)
+
+    def forwarding(part: Part | None, word: Word, status: Callable[[], Status]) -> Forwarding:
+        """Of the run, or of one inside of it."""
+        return Forwarding(
+            run=run if part is None else part.folder,
+            about=about if part is None else describe_part(part, tracking, status()),
+            access=access,
             word=word,
             finish_s=asked.finish_s,
             give_up=lambda: _leave(TRY_AGAIN),
-            pace=Pace(**json.loads(asked.pace)),
+            status=status,
+            scratch=scratch if part is None else scratch / part.name,
+            is_part=part is not None,
+            pace=pace,
         )
-    except RequestError as err:
-        _tell_behind(run, mode, err)
-        return REFUSED
+
     try:
-        report = forwarding.to_the_end()
+        if about.has_parts:
+            report = Fleet(run=run, word=word, make=forwarding, poll_s=pace.poll_s).to_the_end()
+        else:
+            report = forwarding(None, word, run.status).to_the_end()
     except Exception as err:  # the border of this process: whatever it is, the run goes on
-        _tell_behind(run, mode, err, forwarding.report)
+        _tell_behind(run, access.mode, err)
         is_refused = isinstance(err, RequestError) and not isinstance(err, StorageError)
         return REFUSED if is_refused else TRY_AGAIN
     return COMPLETE if report.standing is Standing.COMPLETE else TRY_AGAIN
 
 
+def _reach(run: RunFolder, tracking: Tracking, server_url: Callable[[], str]) -> Access:
+    _prepare_environment(run)
+    with within(_SETUP_S, lambda: _leave(TRY_AGAIN)):  # it starts wandb-core
+        url = server_url()
+    is_near = tracking.mode in (Mode.OFFLINE, Mode.OFF)
+    key = None if is_near else find_key(tracking, url, os.environ)
+    if key is not None:
+        os.environ[KEY] = key  # for wandb, and so that it is masked in all that is written
+    return Access(mode=choose(tracking.mode, key), server_url=url, key=key)
+
+
 def _has_figures(run: RunFolder) -> bool:
-    return any(entry.size_bytes for entry in run.storage.list(layout.METRICS))
+    own = run.storage.list(layout.METRICS)
+    return any(entry.size_bytes for entry in own) or any(each.num_bytes for each in parts_of(run))
 
 
-def _tell_behind(run: RunFolder, mode: Mode, err: Exception, report: Report | None = None) -> None:
-    is_met = report is not None and report.url is not None  # else what an earlier one knew stays
-    known = report if is_met else read_report(run.storage)
-    known = known or Report(standing=Standing.BEHIND, mode=mode.value, run=run.id)
+def _tell_behind(run: RunFolder, mode: Mode, err: Exception) -> None:
+    known = read_report(run.storage) or Report(
+        standing=Standing.BEHIND, mode=mode.value, run=run.id
+    )
     print(err, file=sys.stderr)
     with suppress(OrchestratorError):
         write_report(run.storage, replace(known, standing=Standing.BEHIND, reason=str(err)))
@@ -120,8 +140,10 @@ def _prepare_environment(run: RunFolder) -> None:
     """Everything that wandb keeps goes below one folder, which the next forwarder clears."""
     clean(os.environ)
     scratch = places.scratch(run.id)
+    places.clear(scratch)  # of the forwarder before
     for name in ("CACHE", "DATA", "ARTIFACT"):
         os.environ[f"WANDB_{name}_DIR"] = str(scratch / name.lower())
+    os.environ["TMPDIR"] = tempfile.tempdir = places.temporary(scratch)
 
 
 def _step_back(nice: int) -> None:
@@ -151,6 +173,7 @@ def _leave(code: int) -> None:
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             child.kill()
+    places.leave()
     os._exit(code)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import netrc
 import os
 from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,6 +24,13 @@ _MODES = {
 }
 # Others would change which run is written, or how, behind the job's back.
 _KEPT = (KEY, "WANDB_BASE_URL", "WANDB_CONFIG_DIR", "WANDB_ERROR_REPORTING")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    mode: Mode  # ONLINE or OFFLINE
+    server_url: str
+    key: str | None = field(repr=False)
 
 
 def clean(environ: MutableMapping[str, str]) -> None:

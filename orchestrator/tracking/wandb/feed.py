@@ -87,6 +87,14 @@ class Feed:
                     yield row
 
 
+def num_bytes_read(run: Storage) -> int:
+    """Of metrics, by all forwarders so far."""
+    ends: dict[str, int] = {}
+    for _, line in StreamReader(run, places.ORDER).read_new():
+        ends |= _reading(run, line)[0]
+    return sum(ends.values())
+
+
 @dataclass(kw_only=True)
 class _Window:
     start: int

@@ -7,8 +7,6 @@ is over (`ending.py`); what is in the folder by then is still sent.
 from __future__ import annotations
 
 import itertools
-import json
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -18,19 +16,23 @@ from pathlib import Path
 
 import psutil
 
-from orchestrator.errors import NotFoundError, RequestError
+from orchestrator.errors import RequestError
 from orchestrator.runs import layout
 from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.ledger import LedgerReader
-from orchestrator.runs.storage import LocalStorage, Storage
+from orchestrator.runs.state import Status
+from orchestrator.runs.storage import LocalStorage
 from orchestrator.settings.tracking import Mode
 from orchestrator.tracking.exhibits import Exhibit, list_exhibits
 from orchestrator.tracking.wandb import places
 from orchestrator.tracking.wandb.about import About, exit_code
 from orchestrator.tracking.wandb.arrival import KeyRefused, Server, ServerError, greet
-from orchestrator.tracking.wandb.ending import DriversWord, within
+from orchestrator.tracking.wandb.credentials import Access
+from orchestrator.tracking.wandb.delivered import Delivered
+from orchestrator.tracking.wandb.ending import Word, within
 from orchestrator.tracking.wandb.feed import Feed
 from orchestrator.tracking.wandb.offline import Offline
+from orchestrator.tracking.wandb.part import parts_of
 from orchestrator.tracking.wandb.report import LINKED, Report, Standing, write_report
 from orchestrator.tracking.wandb.session import INIT_S, Session, SessionLost
 from orchestrator.tracking.wandb.verify import differences, told
@@ -39,6 +41,7 @@ _COMMITTED = "checkpoint_committed"
 _TELL_EVERY_S = 10.0
 _SLACK_S = 15.0
 _INIT_S = INIT_S + _SLACK_S
+_ONE_AT_A_TIME = threading.Lock()  # wandb's init is not for several threads at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,19 +56,19 @@ class Pace:
 class Forwarding:
     run: RunFolder
     about: About
-    mode: Mode  # ONLINE or OFFLINE
-    server_url: str
-    key: str | None
-    word: DriversWord  # who is not followed is looked at in W&B afterwards, row by row
+    access: Access
+    word: Word  # who is not followed is looked at in W&B afterwards, row by row
     finish_s: float
     give_up: Callable[[], None]  # ends the process, where wandb waits for what will never come
+    status: Callable[[], Status]
+    scratch: Path  # a folder on this node
+    is_part: bool = False  # of a run, which has the ledger and says where both are shown
     pace: Pace = field(default_factory=Pace)
     report: Report = field(init=False)
     _feed: Feed = field(init=False)
     _events: LedgerReader = field(init=False)
-    _delivered: set[str] = field(init=False)
+    _delivered: Delivered = field(init=False)
     _is_verified: bool = field(init=False)
-    _new_names: set[str] = field(default_factory=set)  # given to this session
     _is_sent: threading.Event = field(default_factory=threading.Event)
     _checked: float = 0.0
     _progressed: float = 0.0
@@ -75,31 +78,32 @@ class Forwarding:
         self._is_verified = not self.word.follows
         self._feed = Feed(run=self.run.storage)
         self._events = LedgerReader(self.run.storage)
-        self._delivered = _read_delivered(self.run.storage)
-        self.report = Report(standing=Standing.FOLLOWING, mode=self.mode.value, run=self.about.id)
+        self._delivered = Delivered(run=self.run.storage, project=self.about.project)
+        self.report = Report(
+            standing=Standing.FOLLOWING, mode=self.access.mode.value, run=self.about.id
+        )
 
     def to_the_end(self) -> Report:
         """COMPLETE or BEHIND. A session that breaks is a SessionLost, and may be tried again."""
         replayed = self._feed.replay()
         rows = list(itertools.islice(replayed, 1))
-        while not rows and not (rows := self._feed.read_new()):
+        while not rows and not (rows := self._feed.read_new()) and not self._has_parts():
             if self.word.is_over(self.pace.poll_s):
                 return self._settle(Standing.COMPLETE)  # no figure: W&B has nothing to show
         self._greet()
-        with within(_INIT_S, self.give_up):
-            session = Session(self.about, self.mode, self._folder(), finish_s=self.finish_s)
+        with _ONE_AT_A_TIME, within(_INIT_S, self.give_up):
+            session = Session(self.about, self.access.mode, self._folder(), finish_s=self.finish_s)
         threading.Thread(target=self._watch_core, daemon=True, name="wandb-core").start()
         server = self._server(session)
         self._tell(url=session.url)
         self._link(session.url)
-        if parent := self.about.config["links"].get("parent"):
-            session.link_parent(parent)
+        session.link(self.about)
         for number, row in enumerate(itertools.chain(rows, replayed)):
             if number >= session.first_row:
                 session.log(row)
         self._refuse_if_strange(session)
         self._follow(session, server)
-        status = self.run.status()
+        status = self.status()
         session.conclude(state=str(status.state), reason=status.reason.partition("\n")[0])
         with within(self.finish_s + _SLACK_S, self.give_up):
             session.finish(exit_code(status))
@@ -108,19 +112,25 @@ class Forwarding:
 
     def _greet(self) -> None:
         """A server that is not there, or does not know us, would hold wandb up for a minute."""
-        if self.mode is not Mode.ONLINE:
+        if self.access.mode is not Mode.ONLINE:
             return
-        assert self.key is not None
+        assert self.access.key is not None
         try:
-            greet(self.server_url, self.key)
+            greet(self.access.server_url, self.access.key)
         except KeyRefused as err:
             if self._is_verified:  # somebody waits for the answer; else it may pass
                 raise RequestError(err.message, hint=err.hint) from err
             raise
 
+    def _has_parts(self) -> bool:
+        """They have their links and their group from a run that may measure nothing itself."""
+        return self.about.has_parts and any(each.num_bytes for each in parts_of(self.run))
+
     def _link(self, url: str | None) -> None:
         """The run's own record of where it is shown, once for each attempt."""
-        attempt = self.run.status().attempt
+        if self.is_part:
+            return
+        attempt = self.status().attempt
         links = [event for event in self.run.events() if event.kind == LINKED]
         known = (links[-1].attempt, links[-1].fields.get("url")) if links else None
         if url is not None and known != (attempt, url):
@@ -155,13 +165,15 @@ class Forwarding:
         while rows := self._feed.read_new():
             for row in rows:
                 session.log(row)
-        if self.mode is Mode.ONLINE:  # W&B's offline files would hold copies; sync adds these
+        if (
+            self.access.mode is Mode.ONLINE
+        ):  # W&B's offline files would hold copies; sync adds these
             self._send_references(session)
         self._tell()
 
     def _send_references(self, session: Session) -> None:
         for event in self._events.read_new():
-            if event.kind == _COMMITTED:
+            if event.kind == _COMMITTED and not self.is_part:  # a trial's go when it ends
                 self._refer(session, int(event.fields["step"]))
         for exhibit in list_exhibits(self.run.storage):
             self._show(session, exhibit)
@@ -169,28 +181,24 @@ class Forwarding:
     def _refer(self, session: Session, step: int) -> None:
         name = layout.checkpoint(step)
         commit = f"{name}/{layout.COMMIT}"
-        if self._is_known(name) or not self.run.storage.exists(commit):  # it was given up since
+        if self._delivered.has(name) or not self.run.storage.exists(
+            commit
+        ):  # it was given up since
             return
         uri = f"{self.run.uri.partition('?')[0]}/{commit}"
         is_path = "://" not in uri
         session.refer(f"{self.about.id}-checkpoint", step, f"file://{uri}" if is_path else uri)
-        self._new_names.add(self._mark(name))
-
-    def _is_known(self, name: str) -> bool:
-        return self._mark(name) in self._delivered | self._new_names
-
-    def _mark(self, name: str) -> str:
-        return f"{self.about.project}: {name}"
+        self._delivered.add(name)
 
     def _show(self, session: Session, exhibit: Exhibit) -> None:
-        if self._is_known(exhibit.path):
+        if self._delivered.has(exhibit.path):
             return
-        folder = places.scratch(self.run.id) / "exhibits"
+        folder = self.scratch / "exhibits"
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / exhibit.file
         file.write_bytes(self.run.storage.read(exhibit.path))
         session.show(f"{self.about.id}-{exhibit.name}", exhibit, file)
-        self._new_names.add(self._mark(exhibit.path))
+        self._delivered.add(exhibit.path)
 
     def _check(self, server: Server) -> None:
         now = time.monotonic()
@@ -224,7 +232,7 @@ class Forwarding:
             return self._settle(Standing.BEHIND, reason)
         if self._is_verified and (found := self._differences(server)):
             return self._settle(Standing.DIFFERENT, told(found))
-        _write_delivered(self.run.storage, self._delivered | self._new_names)
+        self._delivered.write()
         return self._settle(Standing.COMPLETE)
 
     def _differences(self, server: Server) -> list[str]:
@@ -251,25 +259,23 @@ class Forwarding:
             write_report(self.run.storage, self.report)
 
     def _server(self, session: Session) -> Server | None:
-        if self.mode is not Mode.ONLINE:
+        if self.access.mode is not Mode.ONLINE:
             return None
-        assert self.key is not None
+        assert self.access.key is not None
         return Server(
-            url=self.server_url,
+            url=self.access.server_url,
             entity=session.entity,
             project=self.about.project,
             run=self.about.id,
-            key=self.key,
+            key=self.access.key,
         )
 
     def _folder(self) -> Path:
         storage = self.run.storage
-        if self.mode is Mode.OFFLINE and isinstance(storage, LocalStorage):
+        if self.access.mode is Mode.OFFLINE and isinstance(storage, LocalStorage):
             Offline(storage).keep_newest()
             return storage.path()
-        folder = places.scratch(self.run.id)
-        shutil.rmtree(folder, ignore_errors=True)
-        return folder
+        return self.scratch
 
 
 def _is_alive(process: psutil.Process) -> bool:
@@ -277,14 +283,3 @@ def _is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _read_delivered(run: Storage) -> set[str]:
-    try:
-        return set(json.loads(run.read(places.DELIVERED)))
-    except (NotFoundError, ValueError, TypeError):
-        return set()
-
-
-def _write_delivered(run: Storage, names: set[str]) -> None:
-    run.write(places.DELIVERED, json.dumps(sorted(names)).encode())

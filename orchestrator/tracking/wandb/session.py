@@ -18,6 +18,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.settings.tracking import Mode
 from orchestrator.tracking.exhibits import Exhibit
 from orchestrator.tracking.wandb.about import About
+from orchestrator.tracking.wandb.part import linked
 from orchestrator.tracking.wandb.projection import STEP, Row
 
 INIT_S = 60.0
@@ -49,6 +50,7 @@ class Session:
                 config=about.config,
                 resume="allow" if mode is Mode.ONLINE else None,
                 mode=how,
+                reinit="create_new",  # one process shows a sweep and its trials
                 dir=str(folder),
                 settings=_settings(mode, finish_s),
             )
@@ -63,12 +65,19 @@ class Session:
         with _explained("wandb-core is gone"):
             self._run.log(dict(row))
 
-    def link_parent(self, parent: str) -> None:
-        if self.url is not None:
-            with _explained("wandb-core is gone"):
-                address = self.url.rpartition("/")[0]
-                links = {"parent": parent, "parent_url": f"{address}/{parent}"}
-                self._run.config.update({"links": links}, allow_val_change=True)
+    def link(self, about: About) -> None:
+        """To other runs of the same project, as addresses beside their names."""
+        if self.url is None:
+            return
+        links = dict(about.links)
+        links |= {f"{kind}_url": self._address(run) for kind, run in about.links.items()}
+        if about.has_parts:
+            links["parts_url"] = f"{self.url.rpartition('/runs/')[0]}/groups/{about.id}"
+        with _explained("wandb-core is gone"):
+            self._run.config.update({"links": links}, allow_val_change=True)
+
+    def _address(self, run: str) -> str:
+        return f"{(self.url or '').rpartition('/')[0]}/{run}"
 
     def refer(self, name: str, step: int, uri: str) -> None:
         """A checkpoint, as a reference: its bytes stay where they are."""
@@ -87,7 +96,10 @@ class Session:
         with _explained(f"W&B does not take {file.name}"):
             if exhibit.kind == "table":
                 columns, rows = exhibit.table(file.read_bytes())
-                artifact.add(wandb.Table(columns=[*columns], data=rows), exhibit.name)
+                if self.url is not None:
+                    rows = linked(columns, rows, self._address(self._run.id))
+                table = wandb.Table(columns=[*columns], data=rows, allow_mixed_types=True)
+                artifact.add(table, exhibit.name)
             else:
                 artifact.add_file(str(file), name=f"{exhibit.name}{file.suffix}")
             self._run.log_artifact(artifact, aliases=["latest", f"step-{exhibit.step}"])

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.state import State, Status
 from orchestrator.runs.storage import Storage
 from orchestrator.settings.tracking import Tracking
@@ -38,16 +37,6 @@ def test_parts_of_a_pipeline_are_a_group_and_a_fork_is_none(
     about = describe(run.folder, Tracking())
     assert about.group == group
     assert about.config["links"] == {"parent": SWEEP}
-
-
-def test_a_trial_is_in_the_group_of_its_sweep(run: Writing, local: Storage) -> None:
-    trials = local.child(f"{SWEEP}/trials")
-    for file in ("job.yaml", "lineage.json"):
-        trials.child("7").write(file, run.folder.storage.read(file))
-    about = describe(RunFolder(trials, "7"), Tracking())
-    assert (about.id, about.job_type, about.group) == (f"{SWEEP}-7", "trial", SWEEP)
-    assert about.config["links"] == {"parent": SWEEP}
-    assert describe(RunFolder(trials, "7"), Tracking(group="mine")).group == "mine"
 
 
 def test_wandb_tells_finished_killed_and_failed_apart() -> None:
