@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import psutil
 
+from orchestrator.cluster.load import Load, read_load
 from orchestrator.errors import ClusterError
 
 _TIMEOUT_S = 20.0
@@ -88,6 +89,12 @@ class RayHttp:
             is_this_machine={node["node_ip"] for node in nodes} <= _own_addresses(),
             can_grow=_has_autoscaler(status),
         )
+
+    def load(self) -> Load:
+        version = self.version()
+        nodes = self._get("/nodes?view=summary")["data"]["summary"]
+        status = self._get("/api/cluster_status")["data"]
+        return read_load(version, nodes, status)
 
     def upload(self, name: str, data: bytes) -> None:
         """Put a package where runtime environments find it."""

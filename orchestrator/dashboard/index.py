@@ -38,6 +38,7 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class Known:
     """What was read of one run so far."""
 
+    name: str  # the run's id; of a run inside of another `ID~0007`
     folder: RunFolder
     facts: Mapping[str, Any]  # of job.yaml and lineage.json, which never change
     ledger: LedgerReader
@@ -57,7 +58,7 @@ class Known:
         status, latest = self.status, self.latest
         steps = self.progress if self.progress and self.progress.unit == "steps" else None
         return {
-            "id": self.folder.id,
+            "id": self.name,
             **{name: value for name, value in self.facts.items() if name != "settings"},
             "state": status.state.value,
             "is_over": status.state.is_over,
@@ -115,7 +116,7 @@ class Index:
         try:
             if known is None:
                 folder = RunFolder(self._archive.storage, run_id)
-                known = Known(folder, _facts(folder), LedgerReader(folder.storage))
+                known = open_known(run_id, folder)
             _read_again(known)
         except NotFoundError:  # deleted since it was listed
             return None
@@ -124,6 +125,10 @@ class Index:
                 return None
             known.status = Status(reason=err.message)
         return known
+
+
+def open_known(name: str, folder: RunFolder) -> Known:
+    return Known(name, folder, facts_of(folder), LedgerReader(folder.storage))
 
 
 def _read_again(known: Known) -> None:
@@ -141,10 +146,10 @@ def _read_again(known: Known) -> None:
     known.holder = read_holder(run)
     known.status = derive(known.events, known.holder)
     known.progress = read_progress(run)
-    known.latest |= _latest(known.folder, known.status.attempt)
+    known.latest |= latest_figures(known.folder, known.status.attempt)
 
 
-def _facts(folder: RunFolder) -> dict[str, Any]:
+def facts_of(folder: RunFolder) -> dict[str, Any]:
     """Of runs of any version: what cannot be read is empty, not an error."""
     settings, kind, parent = {}, "", None
     try:
@@ -173,7 +178,7 @@ def _model(model: Mapping[str, Any]) -> str:
     return f"{model['family']} {model.get('layers', '?')}×{model.get('hidden', '?')}"
 
 
-def _latest(folder: RunFolder, attempt: int) -> dict[str, float]:
+def latest_figures(folder: RunFolder, attempt: int) -> dict[str, float]:
     """The newest figures, from the ends of the newest attempt's files."""
     run, found = folder.storage, dict[str, float]()
     for entry in run.list(layout.METRICS):
@@ -199,7 +204,3 @@ def _take(found: dict[str, float], line: bytes) -> None:
                 found.setdefault(short, plain["values"][name])
     except (ValueError, KeyError, TypeError):
         return
-
-
-def settings_of(known: Known) -> dict[str, Any]:
-    return dict(known.facts["settings"])

@@ -48,8 +48,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Server:
     """`start` binds and serves in this event loop; `url` is what a person opens."""
 
-    def __init__(self, orchestrator: Orchestrator, *, token: str | None = None) -> None:
-        self.pages = Pages(orchestrator)
+    def __init__(
+        self, orchestrator: Orchestrator, *, token: str | None = None, address: str | None = None
+    ) -> None:
+        """`address` is of a cluster that is shown whether a run uses it or not."""
+        self.pages = Pages(orchestrator, address=address)
         self.token = token or secrets.token_urlsafe(24)
         self.port = 0
         self._pool = ThreadPoolExecutor(max_workers=4)
@@ -76,7 +79,7 @@ class Server:
     async def stop(self) -> None:
         await self._runner.cleanup()
         self._pool.shutdown(cancel_futures=True)
-        self.pages.index.close()
+        self.pages.close()
 
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[self._guard], client_max_size=4096)
@@ -87,6 +90,10 @@ class Server:
             "/api/runs/{run}/facts": lambda ask: pages.facts(ask.match_info["run"]),
             "/api/runs/{run}/events": lambda ask: pages.events(ask.match_info["run"]),
             "/api/runs/{run}/logs": lambda ask: pages.logs(ask.match_info["run"], ask.query),
+            "/api/runs/{run}/sweep": lambda ask: pages.sweep(ask.match_info["run"]),
+            "/api/runs/{run}/importance": lambda ask: pages.importance(ask.match_info["run"]),
+            "/api/runs/{run}/samples": lambda ask: pages.samples(ask.match_info["run"]),
+            "/api/runs/{run}/result": lambda ask: pages.result(ask.match_info["run"]),
             "/api/runs/{run}/curve": lambda ask: pages.curves(ask.match_info["run"], ask.query),
             "/api/compare": lambda ask: pages.compare(ask.query.get("runs", "").split(",")),
             "/api/cluster": lambda _: pages.cluster(),

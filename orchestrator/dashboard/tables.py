@@ -51,10 +51,10 @@ class Tables:
 
     def _of(self, run: RunFolder) -> _Held:
         with self._lock:
-            if run.id not in self._held:
-                self._held[run.id] = _Held(MetricTable(run.storage))
-            self._held.move_to_end(run.id)
-            return self._held[run.id]
+            if run.uri not in self._held:  # ids of trials are those of other sweeps too
+                self._held[run.uri] = _Held(MetricTable(run.storage))
+            self._held.move_to_end(run.uri)
+            return self._held[run.uri]
 
     def _make_room(self) -> None:
         """The newest stays whatever its size."""

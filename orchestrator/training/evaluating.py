@@ -38,6 +38,11 @@ class Validation:
         micro_batches, _ = stream.step(Cursor(), share)
         self._packs = [transform(packs) for packs in micro_batches]
 
+    @property
+    def first(self) -> ReadyPack | None:
+        """Of this rank; on rank 0 it is the first of all."""
+        return self._packs[0][0] if self._packs else None
+
     def measure(self, score: Callable[[list[ReadyPack]], torch.Tensor]) -> dict[str, float]:
         scores = torch.zeros(2, len(self._terms), dtype=torch.float64)
         counts = torch.zeros(1, len(self._terms), dtype=torch.float64)

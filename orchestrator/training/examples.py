@@ -11,7 +11,7 @@ from torch import Tensor
 from orchestrator.corpus.packs.stream import Cursor
 from orchestrator.encoder.counts import count_flops
 from orchestrator.settings.finetune import FinetuneJob
-from orchestrator.settings.task import TEST
+from orchestrator.settings.task import TEST, VALIDATION
 from orchestrator.tasks.model import TaskModel
 from orchestrator.tasks.packed import pack
 from orchestrator.tasks.prepared import Portion, PreparedTask
@@ -49,6 +49,7 @@ class TaskExamples:
         self.evaluate_every = max(1, round(job.evaluation.every_epochs * per_epoch))
         self.max_duration = job.budget.max_duration
         self._curve = curve_of(job.schedule, end=self.num_steps)
+        self._last: dict[str, float] = {}
         self._scores = Scores(port, job.task, prepared.labels, engine.evaluate)
 
     def is_over(self, standing: Standing) -> bool:
@@ -102,7 +103,9 @@ class TaskExamples:
         return {"train/loss": float(sums[0]) / max(counts[0], 1)}
 
     def measure(self) -> Measured | None:
-        return self._scores.validation(self._prepared.evaluated, self._head.count)
+        found = self._scores.validation(self._prepared.evaluated, self._head.count)
+        self._last = found.values
+        return found
 
     def final_splits(self) -> dict[str, Portion]:
         """Those that are measured once more with the best model; the test split only here."""
@@ -110,6 +113,16 @@ class TaskExamples:
         if self._job.evaluation.test and TEST in self._prepared.splits:
             splits[TEST] = self._prepared.splits[TEST]
         return splits
+
+    def last_scores(self, name: str) -> dict[str, float] | None:
+        """Of a split, as it was measured last in this process; None: it was not."""
+        prefix = "eval/" if name == VALIDATION else f"eval/{name}/"
+        found = {
+            key.removeprefix(prefix): value
+            for key, value in self._last.items()
+            if key.startswith(prefix) and "/" not in key.removeprefix(prefix)
+        }
+        return found or None
 
     def score(self, portion: Portion) -> dict[str, float]:
         return self._scores.measure(portion, self._head.count)

@@ -151,7 +151,11 @@ def _conclude(
     material = lesson.material
     port.show("measuring the best model")
     splits = material.final_splits()
-    scores = {name: material.score(portion) for name, portion in splits.items()}
+    is_known = best == standing.step == standing.measured_step  # and its weights are still here
+    scores = {
+        name: (material.last_scores(name) if is_known else None) or material.score(portion)
+        for name, portion in splits.items()
+    }
     weights = lesson.engine.weights()
     if port.rank == 0:
         port.show("writing the model")

@@ -190,7 +190,7 @@ class _Training:
         if measured is None:
             return
         self._standing = self._standing.measured(measured.loss)
-        self._records.evaluation(self._standing, measured.values)
+        self._records.evaluation(self._standing, measured)
         if self._material.keeps_best and self._standing.best_step == self._standing.step:
             self._checkpoint()
         self._port.measured(self._standing.step, measured.values)

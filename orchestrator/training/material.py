@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from orchestrator.corpus.packs.stream import Cursor
+from orchestrator.runs.samples import Sample
 from orchestrator.training.standing import Standing
 
 
@@ -31,6 +32,7 @@ class Tally:
 class Measured:
     values: dict[str, float]
     loss: float  # by which checkpoints are compared; less is better
+    samples: tuple[Sample, ...] = ()  # of rank 0, for people
 
 
 class Steps(Protocol):

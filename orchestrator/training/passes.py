@@ -38,12 +38,15 @@ class Pretraining(nn.Module):
         self._has_dropout = model.dropout > 0 or model.attention_dropout > 0
 
     def forward(
-        self, packs: list[ReadyPack], weighing: Weighing | None = None
+        self, packs: list[ReadyPack], weighing: Weighing | None = None, num_guesses: int = 0
     ) -> tuple[Tensor, Tensor] | Tensor:
-        """The micro-batch's part of the loss, and its sums, one for each term; or its scores.
+        """The micro-batch's part of the loss, and its sums, one for each term; or its scores; or
+        what it takes the masked words for.
 
-        One door for both, since ZeRO 3 gathers weights for those who come through it only.
+        One door for all, since ZeRO 3 gathers weights for those who come through it only.
         """
+        if num_guesses:
+            return self._guesses(packs[0], num_guesses)
         if weighing is None:
             return self._scores(packs)
         if not self._has_dropout:
@@ -60,6 +63,12 @@ class Pretraining(nn.Module):
                 scores[0, number] += term.sum(self.encoder, hidden_TD, pack).item()
                 scores[1, number] += term.num_right(self.encoder, hidden_TD, pack)
         return scores
+
+    def _guesses(self, pack: ReadyPack, num_guesses: int) -> tuple[Tensor, Tensor]:
+        """[P, guesses] each: how likely the likeliest words are at each chosen token, and which."""
+        logits_PV = self.encoder.vocabulary_logits(self._hidden(pack), pack.chosen_P)
+        chances_PG, words_PG = logits_PV.float().softmax(dim=1).topk(num_guesses)
+        return chances_PG, words_PG
 
     def _sums(self, pack: ReadyPack, step: int) -> Tensor:
         with keyed_dropout(self._seed, step, pack.index, pack.tokens_T.device):

@@ -24,6 +24,7 @@ from orchestrator.training.material import Measured, Steps, Tally
 from orchestrator.training.passes import Weighing
 from orchestrator.training.port import WorkerPort
 from orchestrator.training.recipe import course_of, share_of
+from orchestrator.training.samples import MaskedSamples
 from orchestrator.training.setup import Setup, Start, set_up
 from orchestrator.training.standing import Standing
 
@@ -97,8 +98,15 @@ class Packs:
     def measure(self) -> Measured | None:
         if self._validation is None:
             return None
-        values = self._validation.measure(self._setup.engine.evaluate)
-        return Measured(values=values, loss=values["eval/loss"])
+        evaluate = self._setup.engine.evaluate
+        values = self._validation.measure(evaluate)
+        samples = self._samples.read(evaluate) if self._samples else ()
+        return Measured(values=values, loss=values["eval/loss"], samples=samples)
+
+    @cached_property
+    def _samples(self) -> MaskedSamples | None:
+        first = self._validation.first if self._validation else None
+        return MaskedSamples(first, self._setup.tokenizer) if first else None
 
     @cached_property
     def _validation(self) -> Validation | None:

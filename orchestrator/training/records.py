@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from orchestrator.corpus.packs.audit import StepRecord
+from orchestrator.errors import StorageError
+from orchestrator.runs.samples import write_samples
 from orchestrator.runs.steps import StepWriter
 from orchestrator.settings.units import format_bytes, format_count, format_duration
 from orchestrator.tracking.metrics import MetricsWriter
+from orchestrator.training.material import Measured
 from orchestrator.training.port import WorkerPort
 from orchestrator.training.standing import Standing
 
@@ -37,12 +41,16 @@ class Records:
             self._lined = time.monotonic()
             print(self._line(standing.step, values), flush=True)
 
-    def evaluation(self, standing: Standing, values: Mapping[str, float]) -> None:
+    def evaluation(self, standing: Standing, measured: Measured) -> None:
         if self._is_mute:
             return
+        values = measured.values
         self._metrics.write(standing.step, values, tokens=standing.tokens)
         told = [f"{name.removeprefix('eval/')} {value:.4g}" for name, value in values.items()]
         print(f"step {standing.step}: validation " + ", ".join(told), flush=True)
+        if measured.samples:
+            with suppress(StorageError):  # the next ones will do: they are to look at only
+                write_samples(self._port.run, step=standing.step, samples=measured.samples)
 
     def flush(self) -> None:
         """Before a COMMIT: what is written so far survives a crash."""

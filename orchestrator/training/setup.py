@@ -54,6 +54,7 @@ class Setup:
     stream: Stream
     validation: Stream | None
     transform: Transform
+    tokenizer: CorpusTokenizer
     encoder: Encoder
     terms: tuple[Term, ...]
     engine: Engine
@@ -108,6 +109,7 @@ def set_up(port: WorkerPort, job: PretrainJob, start: Start) -> Iterator[Setup]:
             transform=Transform(
                 masking=masking_of(job), vocabulary=tokenizer.vocabulary, device=port.device
             ),
+            tokenizer=tokenizer,
             encoder=encoder,
             terms=terms,
             engine=engine,

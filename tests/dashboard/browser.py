@@ -67,6 +67,13 @@ class Browser:
         begun = self._actions().move_to_element(self.find(selector)).click_and_hold()
         begun.move_by_offset(right, 0).release().perform()
 
+    def drag_along(self, selector: str, down: int) -> None:
+        begun = self._actions().move_to_element(self.find(selector)).click_and_hold()
+        begun.move_by_offset(0, down).release().perform()
+
+    def hover(self, selector: str) -> None:
+        self._actions().move_to_element(self.find(selector)).perform()
+
     def double_click(self, selector: str) -> None:
         self._actions().double_click(self.find(selector)).perform()
 

@@ -45,11 +45,11 @@ class Served:
 
 
 @contextmanager
-def serving(storage: str) -> Iterator[Served]:
+def serving(storage: str, *, address: str | None = None) -> Iterator[Served]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    server = Server(Orchestrator(storage), token=TOKEN)
+    server = Server(Orchestrator(storage), token=TOKEN, address=address)
     try:
         asyncio.run_coroutine_threadsafe(server.start(0), loop).result(30)
         yield Served(server=server)

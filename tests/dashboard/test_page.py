@@ -9,16 +9,25 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.runs.folder import create_run
+from orchestrator.runs.folder import RunFolder, create_run
 from orchestrator.runs.ledger import Ledger
 from orchestrator.runs.plan import Plan
+from orchestrator.runs.samples import write_samples
 from orchestrator.runs.storage import open_storage
 from orchestrator.tracking.metrics import MetricsWriter
 from tests.dashboard.browser import Browser, browsing
 from tests.dashboard.making import Attempt, Script, gallery, make
 from tests.dashboard.serving import TOKEN, serving
+from tests.dashboard.sweeping import ID, make_sweep
 
 pytestmark = pytest.mark.browser
+MASKED = {
+    "pieces": [" [CLS]", " the", " [MASK]", " rises", " in", " the", " eastern", " [MASK]", " ."],
+    "masked": [
+        [2, " river", [[" river", 0.61], [" sun", 0.2], [" water", 0.04]]],
+        [7, " hills", [[" part", 0.18], [" hills", 0.11], [" coast", 0.1]]],
+    ],
+}
 LIVE = "20261121-031522-live-aaaa"
 PICTURES = os.environ.get("DASHBOARD_PICTURES")
 
@@ -36,7 +45,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ids(folder: Path) -> list[str]:
-    return gallery(open_storage(folder), others=12)
+    storage = open_storage(folder)
+    found = gallery(storage, others=12)
+    write_samples(RunFolder(storage, found[0]).storage, step=900, samples=[MASKED])
+    make_sweep(storage)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +67,13 @@ def page(chromium: Browser, address: str) -> Iterator[Browser]:
     yield chromium
     assert chromium.complaints() == []
     assert chromium.hosts() <= {chromium.base.removeprefix("http://")}
+
+
+@pytest.fixture
+def sweep(page: Browser) -> Browser:
+    page.open(f"#/run/{ID}")
+    page.until("document.querySelector('.importance')?.dataset.ready === 'yes'")
+    return page
 
 
 def picture(page: Browser, name: str) -> None:
@@ -77,8 +97,8 @@ def draws(page: Browser, metric: str, **what: int) -> None:
 
 def test_all_runs_are_listed_newest_first(page: Browser, ids: list[str], folder: Path) -> None:
     page.open()
-    assert rows(page)[:3] == ids[::-1]
-    assert len(rows(page)) == 15
+    assert rows(page)[:4] == [ID, *ids[::-1]]
+    assert len(rows(page)) == 16
     assert page.texts("#where") == [str(folder)]
     picture(page, "runs")
 
@@ -103,13 +123,13 @@ def test_rows_are_filtered_sorted_and_grouped(page: Browser) -> None:
     assert set(page.texts(".runs-table td.state")) == {"failed"}
     page.click('[data-name="all"]')
     page.click('th[data-key="loss"] button')
-    losses = [float(text) for text in page.texts(".runs-table td.loss")]
+    losses = list(map(float, filter(None, page.texts(".runs-table td.loss"))))
     assert losses == sorted(losses, reverse=True)
     page.click('th[data-key="loss"] button')
-    assert [float(text) for text in page.texts(".runs-table td.loss")] == losses[::-1]
+    assert list(map(float, filter(None, page.texts(".runs-table td.loss")))) == losses[::-1]
     page.find("select").send_keys("model")
     groups = page.texts(".runs-table tr.group")
-    assert sorted(text.split(" ")[0] for text in groups) == ["bert", "roberta"]
+    assert sorted(text.split(" ")[0] for text in groups) == ["bert", "none", "roberta"]
     page.open("#/runs?q=nothing+like+it")
     assert page.texts(".runs-table td.none") == ["No run fits."]
 
@@ -226,7 +246,7 @@ def test_only_who_has_the_token_can_stop_a_run(page: Browser, tmp_path: Path) ->
 
 def test_runs_that_are_chosen_are_compared(page: Browser, ids: list[str]) -> None:
     page.open()
-    for key in "jxjjxc":
+    for key in "jjxjjxc":
         page.press(key)
     page.until("location.hash.startsWith('#/compare')")
     draws(page, "train/loss", series=2)
@@ -235,7 +255,67 @@ def test_runs_that_are_chosen_are_compared(page: Browser, ids: list[str]) -> Non
     picture(page, "compare")
 
 
-def test_nothing_yet_nothing_there_and_no_answer_are_told(page: Browser, tmp_path: Path) -> None:
+def test_a_sweep_is_sorted_and_leads_to_its_trials_and_back(sweep: Browser) -> None:
+    assert len(sweep.texts(".trials tbody tr")) == 12
+    values = sweep.texts(".trials tbody tr td:nth-child(3)")
+    assert sweep.texts('[data-fact="best accuracy"] dd') == values[:1]
+    sweep.click('.trials th[data-key="optim.lr"] button')
+    rates = list(map(float, sweep.texts(".trials tbody tr td:nth-child(6)")))
+    assert rates == sorted(rates)
+    assert sweep.ask("location.hash").endswith("?sort=optim.lr")
+    sweep.click(".leaderboard .chip")
+    assert len(sweep.texts(".trials tbody tr")) == 30
+    first = sweep.texts(".trials tbody tr td.trial a")[0]
+    sweep.press("j")
+    sweep.press("\ue007")
+    sweep.until(f"location.hash === '#/run/{ID}~{first}'")
+    assert sweep.until("document.querySelector('h1')?.innerText").startswith(f"trial {first}")
+    draws(sweep, "eval/accuracy", series=1)
+    sweep.press("2")
+    sweep.until("document.querySelectorAll('.examples tbody tr').length === 3")
+    assert sweep.texts('.examples [data-right="false"] td.said') == ["positive"]
+    sweep.press("\ue00c")  # Escape
+    sweep.until(f"location.hash === '#/run/{ID}' && document.querySelector('.trials')")
+
+
+def test_settings_and_values_of_trials_are_pictured_together(sweep: Browser) -> None:
+    assert sweep.ask("document.querySelector('.sweep-curves').dataset.series") == "29"
+    assert len(sweep.texts(".parallel .axis")) == 6
+    assert sweep.texts(".weight code")[0] == "optim.lr"
+    assert "10 trials" in sweep.texts(".importance")[0]
+    sweep.find('[data-axis="x"]').send_keys("batch.examples")
+    sweep.until("document.querySelector('.scatter').dataset.axes === 'accuracy batch.examples'")
+    assert len(sweep.texts(".dot")) == 29, "one has no value"
+    sweep.drag_along(".parallel .axis .handle", 60)
+    kept = sweep.until("30 - document.querySelectorAll('.parallel .out').length")
+    assert 0 < kept < 30
+    assert sweep.ask("29 - document.querySelectorAll('.dot.out').length") in (kept, kept - 1)
+    sweep.click(".parallel-chart .chip")
+    sweep.until("document.querySelectorAll('.out').length === 0")
+    sweep.hover(".dot[data-trial='12']")
+    sweep.until("document.querySelector('.line.hot')?.dataset.trial === '12'")
+    assert sweep.texts(".trials tr.at td.trial") == ["0012"]
+    assert sweep.texts(".pointed")[0].startswith("trial 0012, finished: accuracy 0.88")
+    sweep.theme("dark")
+    sweep.size(1280, 1500)
+    picture(sweep, "sweep-dark")
+    sweep.theme("light")
+    picture(sweep, "sweep")
+
+
+def test_masked_words_are_shown_with_what_the_model_says(page: Browser, ids: list[str]) -> None:
+    page.open(f"#/run/{ids[0]}")
+    page.press("2")
+    page.until("document.querySelector('.sample')")
+    assert page.texts(".hole b") == ["river", "hills"]
+    assert page.texts(".hole rt") == ["river", "part"]
+    assert page.texts(".sample-card figcaption") == ["9 tokens, 1 of 2 masked ones right"]
+
+
+def test_nothing_yet_nothing_there_and_no_answer_are_told(
+    page: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path / "home"))  # where no cluster is known
     with serving(str(tmp_path / "none")) as served:
         page.base = f"http://127.0.0.1:{served.server.port}"
         page.open()
@@ -243,6 +323,7 @@ def test_nothing_yet_nothing_there_and_no_answer_are_told(page: Browser, tmp_pat
         page.driver.get(f"{page.base}/#/run/20261120-090000-pretrain-9999")
         page.until("document.querySelector('main').innerText.includes('There is no run')")
         page.open("#/cluster")
+        assert "No cluster is known." in page.texts("main")[0]
         page.open("#/compare")
         assert "Choose two runs or more." in page.texts("main")[0]
     page.until("document.getElementById('link').dataset.state === 'lost'")
@@ -255,7 +336,9 @@ def test_it_is_readable_narrow_and_wide_light_and_dark(
 ) -> None:
     page.size(width, 900)
     page.theme(theme)
-    for place in ("#/runs", f"#/run/{ids[1]}", f"#/compare?runs={ids[0]},{ids[1]}", "#/cluster"):
+    sweep = (f"#/run/{ID}", f"#/run/{ID}~0007/samples", f"#/run/{ids[0]}/samples")
+    compare = f"#/compare?runs={ids[0]},{ids[1]}"
+    for place in ("#/runs", f"#/run/{ids[1]}", compare, "#/cluster", *sweep):
         page.open(place)
         assert page.ask("document.documentElement.scrollWidth") <= width, place
         ink, paper = (

@@ -5,9 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from orchestrator.runs.samples import read_samples
+from orchestrator.runs.storage import open_storage
 from orchestrator.settings.budget import Budget
 from orchestrator.settings.compute import Profile
 from orchestrator.settings.evaluation import Evaluation
@@ -74,7 +77,7 @@ def test_a_trace_of_some_steps_is_kept_and_validation_is_taken(a_run: Given) -> 
 
 
 def test_validation_is_the_same_on_any_number_of_workers(a_run: Given) -> None:
-    taken = []
+    taken, looked_at = [], []
     for world in (1, 3):
         folder = a_run(
             f"of-{world}",
@@ -85,4 +88,22 @@ def test_validation_is_the_same_on_any_number_of_workers(a_run: Given) -> None:
         run(folder, world=world)
         values = [row["values"] for row in rows(folder, "metrics") if "eval/loss" in row["values"]]
         taken.append(values[-1])
+        looked_at.append(read_samples(open_storage(folder)))
     assert taken[0] == pytest.approx(taken[1], rel=1e-5)
+    assert_same_samples(*looked_at)
+
+
+def assert_same_samples(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """As far as they go: of three workers the first has a third of what one alone begins with."""
+    assert one["step"] == other["step"] == 1
+    assert one["samples"] and other["samples"]
+    for mine, theirs in zip(one["samples"], other["samples"], strict=False):
+        assert mine["pieces"] == theirs["pieces"]
+        for (at, target, guesses), (at_too, target_too, others) in zip(
+            mine["masked"], theirs["masked"], strict=True
+        ):
+            assert (at, target) == (at_too, target_too)
+            chances = [chance for _, chance in guesses]
+            assert chances == sorted(chances, reverse=True)
+            assert chances == pytest.approx([chance for _, chance in others], abs=2e-4)
+    assert any(mine["masked"] for mine in one["samples"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,11 @@ from orchestrator.corpus.packs.order import Order
 from orchestrator.corpus.packs.stream import Cursor
 from orchestrator.encoder.build import build_encoder, save_encoder
 from orchestrator.encoder.families import WORDS_ONLY
+from orchestrator.planning.audit import audit_run
+from orchestrator.planning.audited import RunAudit
+from orchestrator.runs.folder import RunFolder
+from orchestrator.runs.ledger import Ledger
+from orchestrator.runs.samples import read_samples
 from orchestrator.runs.storage import open_storage
 from orchestrator.settings.checkpoint import Checkpoint
 from orchestrator.settings.cluster import Cluster
@@ -30,7 +36,8 @@ from orchestrator.tasks.directory import open_task_directory
 from orchestrator.tasks.metrics.metric import measure, outcome_of
 from orchestrator.tasks.packed import pack
 from orchestrator.tasks.predict import predict
-from orchestrator.tasks.prepared import open_prepared, prepare_task
+from orchestrator.tasks.prepared import PREPARED, open_prepared, prepare_task
+from orchestrator.tasks.read import fingerprint_of
 from orchestrator.tasks.tokens import open_task_tokenizer
 from orchestrator.training.batches import Batches, share_of
 from orchestrator.training.finetune import TaskStart, finetune, make_model
@@ -78,7 +85,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
         model, vocab_size=tokenizer.vocab_size, pad_id=tokenizer.pad_id, heads=WORDS_ONLY, seed=3
     )
     save_encoder(made, encoder)
-    prepared = prepare_task(task, tokenizer, open_storage(folder), lambda _: None)
+    prepared = prepare_task(task, tokenizer, open_storage(folder), lambda _: None).file
     job = FinetuneJob(
         task=task,
         encoder=str(encoder),
@@ -113,6 +120,18 @@ def result(folder: Path) -> dict[str, Any]:
     return found
 
 
+def audited(folder: Path, ground: Ground) -> RunAudit:
+    """As the driver of a run leaves it: with the event that says what was prepared."""
+    _, given = ground
+    (folder.parent / "tasks").mkdir()
+    shutil.copy(Path(given["storage"]) / given["prepared"], folder.parent / given["prepared"])
+    examples = open_prepared(open_storage(folder.parent), given["prepared"]).training.examples
+    facts = {"file": given["prepared"], "examples": len(examples)}
+    ledger = Ledger(open_storage(folder), attempt=1, writer="attempt")
+    ledger.record(PREPARED, fingerprint=fingerprint_of(examples), **facts)
+    return audit_run(RunFolder(open_storage(folder.parent), folder.name))
+
+
 @pytest.mark.processes
 def test_a_task_is_learnt_and_left_as_a_directory(a_run: Given) -> None:
     folder = a_run("whole", budget=EpochBudget(epochs=16))
@@ -128,19 +147,23 @@ def test_a_task_is_learnt_and_left_as_a_directory(a_run: Given) -> None:
 
 @pytest.mark.processes
 @pytest.mark.faults
-def test_a_killed_finetune_ends_with_the_same_weights(a_run: Given) -> None:
+def test_a_killed_finetune_ends_with_the_same_weights(a_run: Given, ground: Ground) -> None:
     straight, killed = a_run("straight"), a_run("killed")
     run(straight, world=1)
     run_until(killed, lambda: any((killed / "checkpoints").glob("*/COMMIT")), world=1, attempt=1)
     run(killed, world=1, attempt=2)
     assert _weights(straight) == _weights(killed)
     assert result(straight)["metrics"] == result(killed)["metrics"]
+    found = audited(killed, ground)
+    assert found.problems == () and found.audit is not None
+    assert found.attempts == 2 and found.audit.steps == result(killed)["steps"]
+    assert found.audit.repeated_steps > 0
 
 
 @pytest.mark.processes
 @pytest.mark.faults
 def test_the_best_is_gone_back_to_whatever_number_of_workers_wrote_it(a_run: Given) -> None:
-    """Nothing is learnt, so the first measurement is the best; it is two workers', the rest one's."""
+    """Nothing is learnt, so the first measurement is the best; it is two workers', others one's."""
     nouns: dict[str, Any] = {
         "optim": Optim(lr=1e-12),
         "zero": Zero(stage=1),
@@ -218,6 +241,11 @@ def test_training_ends_when_it_gets_no_better(ground: Ground, tmp_path: Path) ->
     ending = train_alone(job, given, tmp_path)
     assert ending.step == 3 * 5  # the first is the best, and two after it are no better
     assert result(tmp_path)["best_step"] == 5
+    told = read_samples(open_storage(tmp_path))
+    assert (told["step"], len(told["samples"])) == (15, 8)
+    for sample in told["samples"]:
+        assert {sample["label"], sample["answer"]} <= {"a", "b"}
+        assert sample["texts"] and 0.5 <= sample["confidence"] <= 1
 
 
 @pytest.mark.parametrize("world", [2, 3])

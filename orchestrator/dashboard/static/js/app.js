@@ -43,7 +43,7 @@ async function open() {
   delete main.dataset.ready;
   const stay = h("div", { class: `page ${name}` }, waiting());
   main.replaceChildren(stay);
-  document.title = `${words[1] ?? name} · orchestrator`;
+  document.title = `${words[1]?.replace("~", " trial ") ?? name} · orchestrator`;
   page = PAGES[name](stay, words.slice(1), values);
   await refresh(mine, stay);
 }
@@ -72,7 +72,7 @@ document.addEventListener("keydown", (event) => {
   if (field || document.querySelector("dialog[open]")) return;
   if (event.key === "?") showKeys();
   else if (event.key === "/") document.querySelector("input[type=search]")?.focus();
-  else if (event.key === "Escape" && place().words[0] !== "runs") location.hash = "#/runs";
+  else if (event.key === "Escape" && place().words[0] !== "runs") location.hash = page?.up ?? "#/runs";
   else if (!page?.key?.(event)) return;
   event.preventDefault();
 });

@@ -39,7 +39,8 @@ export function curvesPart(id, values, now) {
 
   function draw() {
     const names = now().metrics.filter((name) => !ofMachine(name));
-    const first = FIRST.filter((name) => names.includes(name));
+    const measured = names.filter((name) => name.startsWith("eval/") && !FIRST.includes(name));
+    const first = [...FIRST.filter((name) => names.includes(name)), ...measured].slice(0, 4);
     const shown = picked.filter((name) => names.includes(name));
     const metricsShown = shown.length ? shown : first.length ? first : names.slice(0, 4);
     const runs = [id, ...others];

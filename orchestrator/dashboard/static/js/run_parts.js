@@ -46,6 +46,23 @@ export function settingsPart(id) {
   return part;
 }
 
+// Scores by split, and whatever else result.json has.
+export function resultPart(id) {
+  return drawn(`runs/${id}/result`, ({ result }) => {
+    if (!result) return [nothing("No result yet.", "It is written when everything else is there.")];
+    const { metrics = {}, spread = {}, schema: _, ...rest } = result;
+    const splits = Object.keys(metrics).filter((split) => metrics[split] !== null && typeof metrics[split] === "object");
+    const names = [...new Set(splits.flatMap((split) => Object.keys(metrics[split])))];
+    const said = (split, name) => {
+      const { least: low, most: high } = spread[split]?.[name] ?? {};
+      return h("span", {}, number(metrics[split][name]), low === undefined ? null : h("span", { class: "hint" }, ` ${number(low)} to ${number(high)}`));
+    };
+    return [...(names.length ? [h("h2", {}, "Scores"), table(["", ...splits], names.map((name) =>
+      [h("code", {}, name), ...splits.map((split) => (name in metrics[split] ? said(split, name) : ""))]), { "data-table": "scores" })] : []),
+    h("h2", {}, "result.json"), table(["what", "value"], Object.entries(rest).map(([key, value]) => [h("code", {}, key), plain(value)]), { class: "rows pairs" })];
+  });
+}
+
 export function lineagePart(id, _, now) {
   return drawn(`runs/${id}/facts`, ({ lineage, children, links }) => {
     const { packages = {}, git = {}, ...rest } = lineage;
