@@ -2,8 +2,9 @@
 
     python benchmarks/dashboard.py [--runs 300] [--rows 2000] [--folder DIR] [--json FILE]
 
-Runs are those of tests/dashboard/making.py, 9 to 13 figures a line. Cold: a server that was
-started just now; warm: the same page again. Times are from the request to the drawn page.
+Runs are those of tests/dashboard/making.py, 9 to 13 figures a line, and the sweep is of sweeping.py
+there. Cold: a server that was started just now; warm: the same page again. Times are from the
+request to the drawn page.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from orchestrator.runs.storage import open_storage  # noqa: E402
 from orchestrator.tracking.table import MetricTable  # noqa: E402
 from tests.dashboard.browser import Browser, browsing  # noqa: E402
 from tests.dashboard.making import BASE, Attempt, Script, make, many  # noqa: E402
+from tests.dashboard.sweeping import ID as SWEEP  # noqa: E402
+from tests.dashboard.sweeping import make_sweep  # noqa: E402
 
 Row = dict[str, Any]
 OVERLAID = 5
@@ -46,6 +49,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--lines", type=int, default=10**6, help="of the run that is read")
     parser.add_argument("--points", type=int, default=10**5, help="of each run in the chart")
+    parser.add_argument("--trials", type=int, default=300, help="of the sweep")
     parser.add_argument("--folder", type=Path, help="where to write (a temporary folder)")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
@@ -54,6 +58,7 @@ def main() -> None:
         with browsing() as browser:
             rows += listing(browser, Path(name) / "many", asked.runs, asked.rows)
             rows += charting(browser, Path(name) / "long", asked.points)
+            rows += sweeping(browser, Path(name) / "sweep", asked.trials)
     print(f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()}")
     for each in rows:
         bound = f"(must be {each['bound']})" if "bound" in each else ""
@@ -123,6 +128,28 @@ def charting(browser: Browser, folder: Path, points: int) -> list[Row]:
         row(f"{name}, again", warm, 1.0),
         row(f"{name}, smoothed", smooth, 1.0),
         {**row("  memory of the server", memory), "unit": "MiB"},
+    ]
+
+
+def sweeping(browser: Browser, folder: Path, trials: int) -> list[Row]:
+    """To the leaderboard and all pictures; what the value hangs on comes after them."""
+    make_sweep(open_storage(folder), trials=trials)
+    shown = (
+        "document.querySelector('.sweep-curves')?.dataset.ready === 'yes'"
+        f" && document.querySelectorAll('.parallel .line').length === {trials}"
+    )
+    judged = "document.querySelector('.importance')?.dataset.ready === 'yes'"
+    with serving(browser, folder):
+        cold = took(browser, f"#/run/{SWEEP}", shown)
+        begin = time.perf_counter()
+        browser.until(judged)
+        importance = time.perf_counter() - begin
+        warm = statistics.median(took(browser, f"#/run/{SWEEP}", shown) for _ in range(5))
+    name = f"a sweep of {trials} trials"
+    return [
+        row(f"{name}, first time, as the first page of all", cold),
+        row("  until it is said what the value hangs on", importance),
+        row(f"{name}, again", warm, 1.0),
     ]
 
 

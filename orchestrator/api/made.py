@@ -6,7 +6,7 @@ The pipeline's body prints it at its end; `orchestrator status` shows the same r
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from orchestrator.runs.storage import open_storage
 from orchestrator.settings.pipeline import PipelineJob
 from orchestrator.settings.units import format_count, format_duration
 
+HEAD = ("step", "run", "state", "took", "figure", "made")
 _ENDS = ("finished", "failed", "stopped", "recovering")
 
 
@@ -57,9 +58,12 @@ def rows_of(pipeline: RunFolder, job: PipelineJob, ends: Mapping[str, str] = {})
 
 
 def picture(pipeline: RunFolder, job: PipelineJob, ends: Mapping[str, str] = {}) -> str:
-    """The table as text, its columns as wide as they need."""
-    head = ("step", "run", "state", "took", "figure", "made")
-    lines = [head, *(_cells(row) for row in rows_of(pipeline, job, ends))]
+    """The table as text."""
+    return aligned([HEAD, *(cells(row) for row in rows_of(pipeline, job, ends))])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as they need."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -69,7 +73,8 @@ def picture(pipeline: RunFolder, job: PipelineJob, ends: Mapping[str, str] = {})
 
 def next_commands(pipeline: RunFolder, job: PipelineJob) -> list[str]:
     """Three to try with what was made: the last things first."""
-    commands = []
+    is_suite = any(member.values for member in job.members.values())
+    commands = [f"orchestrator status {pipeline.id.rpartition('-')[2]}"] if is_suite else []
     for row in reversed(rows_of(pipeline, job)):
         part = row.run.rpartition("-")[2]
         command = {
@@ -78,7 +83,7 @@ def next_commands(pipeline: RunFolder, job: PipelineJob) -> list[str]:
             "finetune": f"orchestrator ask {part} 'a text of yours'",
             "sweep": f"orchestrator sweep status {part}",
             "export": f"orchestrator run finetune encoder={part} task=factbook_sections",
-        }.get(job.pipeline.steps[row.step].job)
+        }.get(job.members[row.step].step.job)
         if command and row.state == "finished":
             commands.append(command)
     return [*commands[:2], "orchestrator dashboard"]
@@ -100,7 +105,7 @@ def took_of(folder: RunFolder) -> float | None:
     return sum(ends.get(number, begin) - begin for number, begin in begins.items())
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def cells(row: Row) -> tuple[str, ...]:
     took = "" if row.took_s is None else format_duration(row.took_s)
     return (row.step, row.run, row.state, took, row.figure, row.made)
 

@@ -11,16 +11,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
-from orchestrator.api.made import picture, took_of
+from orchestrator.api.made import aligned, picture, took_of
+from orchestrator.api.scores import COLUMNS, Scores, scores_of
 from orchestrator.api.steps import StepRun, steps_of
 from orchestrator.cluster.attempt import Attempt, ray_address
 from orchestrator.cluster.place import Place
 from orchestrator.cluster.stop import StopSignal
 from orchestrator.errors import OrchestratorError, RunFailed, RunStopped
 from orchestrator.runs.insist import insist
+from orchestrator.runs.result import write_result
 from orchestrator.runs.state import State, Status
 from orchestrator.settings.pipeline import PipelineJob
 from orchestrator.settings.units import format_duration
+from orchestrator.tracking.exhibits import write_table
+from orchestrator.tracking.metrics import MetricsWriter
 from orchestrator.tracking.progress import read_progress
 
 DONE = str(State.FINISHED)
@@ -35,7 +39,23 @@ def pipeline(attempt: Attempt) -> None:
     course = Course(attempt=attempt, job=job, ray=ray)
     course.to_its_end()
     print("\n" + picture(attempt.run, job, course.ends), flush=True)
+    scores = scores_of(attempt.run, job, course.ends)
+    if scores is not None:
+        _write(attempt, scores)
     course.tell_end()
+
+
+def _write(attempt: Attempt, scores: Scores) -> None:
+    """As far as there are some; an attempt that comes after writes them anew."""
+    run = attempt.run.storage
+    lines = list(scores.rows())
+    print("\n" + aligned([COLUMNS, *lines]), flush=True)
+    metrics = MetricsWriter(run, attempt=attempt.number, writer="driver")
+    metrics.write(0, scores.metrics())
+    metrics.close()
+    write_table(run, "scores", 0, COLUMNS, lines)
+    attempt.ledger.record("scored", **scores.plain())
+    write_result(run, scores.plain())
 
 
 @dataclass(kw_only=True)

@@ -24,8 +24,9 @@ from orchestrator.errors import (
     RequestError,
     SettingsError,
 )
-from orchestrator.planning.audit import RunAudit, audit_run, nobody
-from orchestrator.planning.audit import Tell as TellAudit
+from orchestrator.planning.audit import audit_run
+from orchestrator.planning.audited import RunAudit, nobody
+from orchestrator.planning.audited import Tell as TellAudit
 from orchestrator.runs import layout
 from orchestrator.runs.archive import Archive
 from orchestrator.runs.checkpoints import Checkpoint, Checkpoints

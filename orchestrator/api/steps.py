@@ -39,7 +39,7 @@ def steps_of(pipeline: RunFolder, job: PipelineJob) -> dict[str, RunFolder]:
     """Step → the folder of its run, which need not be there yet."""
     return {
         name: RunFolder(pipeline.parent, ids.child_id(pipeline.id, name, number))
-        for number, name in enumerate(job.pipeline.steps, start=1)
+        for number, name in enumerate(job.members, start=1)
     }
 
 

@@ -1,4 +1,4 @@
-"""audit: was each pack of a run's stream fed once, over all attempts and numbers of workers?"""
+"""audit: was all that a run trains on fed once, over all attempts and numbers of workers?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 from orchestrator.api import Run
 from orchestrator.cli.given import Json, RunName, Storage, find
 from orchestrator.cli.screen import console, footer, show_json, table
-from orchestrator.planning.audit import RunAudit, Tell
+from orchestrator.planning.audited import RunAudit, Tell
 from orchestrator.settings.build import to_plain
 
 app = typer.Typer()
@@ -49,9 +49,11 @@ def _draw(run: Run, audited: RunAudit) -> None:
         rows.add_row("samples seen", f"{counted.samples:,} ({counted.tokens:,} tokens)")
         repeated = f"{counted.repeated_samples:,} in {counted.repeated_steps:,} steps"
         rows.add_row("repeated after rollbacks", repeated)
-        lost = f"{audited.lost_packs:,} packs" if audited.lost_packs else "0"
+        lost = f"{audited.lost_packs:,} {audited.unit}" if audited.lost_packs else "0"
         rows.add_row("lost", lost)
-    rows.add_row("corpus", audited.corpus)
+    rows.add_row("trained on", audited.data)
+    if audited.seeds > 1:
+        rows.add_row("seeds", f"{audited.seeds}, each by itself")
     if audited.checkpoint_step is not None:
         rows.add_row("newest checkpoint", f"step {audited.checkpoint_step}")
     console.print(rows)

@@ -23,6 +23,10 @@ def dashboard(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="0: any free one. Else 8270 if free.")
     ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="Of a Ray cluster to show: http://<head>:8265."),
+    ] = None,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Print the address only.")
     ] = False,
@@ -31,16 +35,18 @@ def dashboard(
 
     It listens on this machine only. To look at a far one: ssh -L 8270:127.0.0.1:8270 HOST.
     """
-    asyncio.run(_serve(storage, port, open_browser=not no_browser and sys.stdout.isatty()))
+    asyncio.run(_serve(storage, port, address, open_browser=not no_browser and sys.stdout.isatty()))
     return 0
 
 
-async def _serve(storage: str | None, port: int | None, *, open_browser: bool) -> None:
+async def _serve(
+    storage: str | None, port: int | None, address: str | None, *, open_browser: bool
+) -> None:
     from orchestrator.api import Orchestrator
     from orchestrator.dashboard.server import USUAL_PORT, Server
     from orchestrator.errors import RequestError
 
-    server = Server(Orchestrator(storage))
+    server = Server(Orchestrator(storage), address=address)
     try:
         await server.start(USUAL_PORT if port is None else port)
     except RequestError:

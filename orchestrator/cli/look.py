@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.api import Orchestrator, Run
-from orchestrator.api.made import rows_of
+from orchestrator.api.made import HEAD, cells, rows_of
+from orchestrator.api.scores import COLUMNS, scores_of
 from orchestrator.cli.given import Json, RunName, Storage, find
 from orchestrator.cli.screen import (
     ago,
@@ -26,7 +27,6 @@ from orchestrator.runs.state import State, Status
 from orchestrator.settings.build import flatten, to_plain
 from orchestrator.settings.kinds import changed_keys
 from orchestrator.settings.pipeline import PipelineJob
-from orchestrator.settings.units import format_duration
 from orchestrator.tracking.progress import read_progress
 from orchestrator.tracking.wandb.report import read_report
 
@@ -96,6 +96,8 @@ def status(
         facts = {"run": found.id, "uri": found.folder.uri, **_facts(now)}
         if isinstance(job := found.job(), PipelineJob):
             facts["steps"] = to_plain(rows_of(found.folder, job))
+            if scores := scores_of(found.folder, job):
+                facts["scores"] = scores.plain()
         show_json("status", **facts, progress=to_plain(progress), wandb=url)
         return 0
     console.print(f"[bold]{found.id}[/]  ", coloured(now.state), sep="")
@@ -221,11 +223,16 @@ def _families(runs: list[tuple[Run, Status]]) -> list[tuple[Run, Status]]:
 
 
 def _show_steps(run: Run, job: PipelineJob) -> None:
+    _draw(HEAD, [cells(row) for row in rows_of(run.folder, job)])
+    if scores := scores_of(run.folder, job):
+        _draw(COLUMNS, list(scores.rows()))
+
+
+def _draw(head: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:
     console.print()
-    rows = table("step", "run", "state", "took", "figure", "made")
-    for row in rows_of(run.folder, job):
-        time_s = "" if row.took_s is None else format_duration(row.took_s)
-        rows.add_row(row.step, row.run, row.state, time_s, row.figure, row.made)
+    rows = table(*head)
+    for line in lines:
+        rows.add_row(*line)
     console.print(rows)
 
 

@@ -131,6 +131,7 @@ def _ask(attempt: Attempt, models: Sequence[_Model], asked: _Asked) -> list[_Ans
         SliceWork(
             model=model.uri,
             extensions=job.extensions,
+            device=job.cluster.device,
             task=asked.task,
             labels=labels,
             first=first,
@@ -142,7 +143,13 @@ def _ask(attempt: Attempt, models: Sequence[_Model], asked: _Asked) -> list[_Ans
     sizes = [len(item.examples) for item in items]
     found: dict[tuple[str, int], Said] = {}
     for work, said in run_tasks(
-        attempt, _answer, items, stage="answering", sizes=sizes, unit="examples"
+        attempt,
+        _answer,
+        items,
+        stage="answering",
+        sizes=sizes,
+        unit="examples",
+        has_model=True,
     ):
         found[work.model, work.first] = said
     answers = []

@@ -8,7 +8,7 @@ on the validation split becomes the run's own.
 from __future__ import annotations
 
 import statistics
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,7 @@ from orchestrator.settings.finetune import FinetuneJob
 from orchestrator.settings.kinds import freeze, thaw
 from orchestrator.settings.task import METRICS, VALIDATION
 from orchestrator.settings.units import format_duration
-from orchestrator.tasks.prepared import open_prepared, prepare_task
+from orchestrator.tasks.prepared import PREPARED, open_prepared, prepare_task
 from orchestrator.tasks.tokens import open_task_tokenizer
 
 _OVER = "out of time"
@@ -58,7 +58,7 @@ def finetune(attempt: Attempt) -> None:
 
 
 def prepared_task(attempt: Attempt, job: FinetuneJob, encoder: str) -> str:
-    """Its file's name in the storage; read, checked and made into tokens if it is not there."""
+    """Its file in the storage; read, checked and made into tokens if it is not there."""
 
     def tell(what: str) -> None:
         attempt.progress.show(what)
@@ -66,7 +66,9 @@ def prepared_task(attempt: Attempt, job: FinetuneJob, encoder: str) -> str:
 
     with nearby(encoder, has_weights=False) as folder:
         tokenizer = open_task_tokenizer(folder)
-        return prepare_task(job.task, tokenizer, attempt.run.parent, tell)
+        kept = prepare_task(job.task, tokenizer, attempt.run.parent, tell)
+    attempt.ledger.record(PREPARED, **asdict(kept))
+    return kept.file
 
 
 def seeds_of(job: FinetuneJob, run: Storage) -> list[tuple[FinetuneJob, Storage]]:

@@ -196,6 +196,7 @@ class _Predicting:
             sizes=sizes,
             unit="rows",
             done_before=done,
+            has_model=True,
         ):
             pass
         return sum(sizes)

@@ -22,6 +22,7 @@ from orchestrator.cluster.place import Place
 from orchestrator.cluster.same import own_fingerprint, refuse_differences
 from orchestrator.errors import RunStopped
 from orchestrator.runs.find import open_run
+from orchestrator.settings.job import Job
 from orchestrator.settings.units import format_bytes, format_count, format_duration
 
 Tell = Callable[[int], None]  # how much of its item a task has done so far, in all
@@ -43,21 +44,17 @@ def run_tasks(
     sizes: Sequence[int],
     unit: str = "bytes",
     done_before: int = 0,
+    has_model: bool = False,
 ) -> Iterator[tuple[Item, Result]]:
     """Each item with its result, as they come. `cluster.num_workers` tasks run at once.
 
     `sizes` are the items' shares of the progress bar, in `unit`; `done_before` is what an earlier
-    attempt did of it.
+    attempt did of it. Tasks that compute with a model have the job's GPUs, others hold none.
     """
     cluster = attempt.job.cluster
     tally: Any = ray.remote(num_cpus=0)(Tally).remote()
-    asked = worker_resources(attempt.job)
-    remote: Any = ray.remote(_task_main).options(
-        num_cpus=asked.pop("CPU"),
-        memory=asked.pop("memory", None),
-        max_retries=_RETRIES,
-        name=stage,
-    )
+    asked = task_resources(attempt.job, has_model=has_model)
+    remote: Any = ray.remote(_task_main).options(**asked, max_retries=_RETRIES, name=stage)
     config = {
         "uri": attempt.run.uri,
         "attempt": attempt.number,
@@ -87,6 +84,16 @@ def run_tasks(
     finally:
         for reference in running:
             ray.cancel(reference, force=True)
+
+
+def task_resources(job: Job, *, has_model: bool) -> dict[str, float | None]:
+    """As options of a Ray task."""
+    asked = worker_resources(job)
+    return {
+        "num_cpus": asked["CPU"],
+        "num_gpus": asked.get("GPU") if has_model else None,
+        "memory": asked.get("memory"),
+    }
 
 
 class _Lines:

@@ -21,7 +21,7 @@ from orchestrator.settings.schedule import Counted
 from orchestrator.settings.task import TRAIN, Task
 from orchestrator.settings.transfer import Way
 from orchestrator.tasks.findings import check_task, encoder_findings
-from orchestrator.tasks.read import Examples, read_task
+from orchestrator.tasks.read import Examples, read_task, unread_roles
 from orchestrator.tasks.tokens import open_task_tokenizer
 from orchestrator.training.rules import device_findings
 
@@ -30,11 +30,11 @@ def look_ahead_task(job: FinetuneJob, around: Surroundings) -> Outlook:
     outlook = Outlook(
         findings=[*_job_findings(job), *device_findings(job.precision, job.zero, job.cluster)]
     )
-    examples = _examples(job.task, outlook)
+    examples = _examples(job.task, outlook, around.read)
     if around.origin is not None:
         try:
             model = model_of_origin(around.origin)
-            outlook.findings += _origin_findings(job, around.origin, model)
+            outlook.findings += _origin_findings(job, around.origin, model, around.read)
         except OrchestratorError as err:
             outlook.findings.append(Finding(key="", found=err.message, rule=err.hint or ""))
         else:
@@ -61,30 +61,42 @@ def _job_findings(job: FinetuneJob) -> Iterator[Finding]:
         )
 
 
-def _examples(task: Task, outlook: Outlook) -> Examples | None:
-    """What is on a hub is read when it runs: a plan fetches nothing."""
+def _examples(task: Task, outlook: Outlook, known: dict[str, Any]) -> Examples | None:
+    """What is on a hub is read when it runs: a plan fetches nothing. `known` was read before."""
     if task.data.hub is not None and not Path(task.data.hub).exists():
         outlook.warnings.append(f"{task.data.hub} is read, and checked, when the run starts.")
         return None
     try:
-        examples, problems = read_task(task)
-        outlook.findings += problems.findings()
-        if not outlook.findings:
-            outlook.findings += check_task(task, examples)
+        key = f"data {task!r}"
+        if key not in known:
+            examples, problems = read_task(task)
+            found = list(problems.findings()) or list(check_task(task, examples))
+            known[key] = examples, found, unread_roles(task)
+        read: Examples = known[key][0]
+        outlook.findings += known[key][1]
+        outlook.warnings += [
+            f"the rows of {task.name} have a column {role}, which is not read: "
+            f"task.columns.{role}={role} reads it."
+            for role in known[key][2]
+        ]
     except SettingsError as err:
         outlook.findings += [Finding(key="", found=line, rule="") for line in err.lines]
     except OrchestratorError as err:
         outlook.findings.append(Finding(key="", found=err.message, rule=err.hint or ""))
     else:
-        return examples
+        return read
     return None
 
 
-def _origin_findings(job: FinetuneJob, origin: Origin, model: Model) -> Iterator[Finding]:
+def _origin_findings(
+    job: FinetuneJob, origin: Origin, model: Model, known: dict[str, Any]
+) -> Iterator[Finding]:
     if origin.kind is not Kind.CHECKPOINT:
-        with nearby(origin.uri, has_weights=False) as folder:
-            tokenizer = open_task_tokenizer(folder)
-            yield from encoder_findings(job.task, read_directory(folder), tokenizer)
+        key = f"encoder {origin.uri}"
+        if key not in known:
+            with nearby(origin.uri, has_weights=False) as folder:
+                known[key] = read_directory(folder), open_task_tokenizer(folder)
+        yield from encoder_findings(job.task, *known[key])
     elif job.task.max_tokens > model.max_positions:
         yield Finding(
             key="task.max_tokens",

@@ -76,26 +76,23 @@ def make_plan(request: Request) -> Plan:
     findings = [*findings, *storage_found]
     if job is None:
         return replace(plan, findings=tuple(findings))
-    steps = _plan_steps(job, request)
-    code, code_found = _code([job, *steps.children.values()], request.working_dir, storage)
     http = request.find_cluster(job)
     resources = ask_cluster(job, http) if http else this_machine(job)
+    frozen = _freeze(job, request, storage, resources)
+    steps = _plan_steps(frozen.job, request)
+    known = request.promised.read if request.promised else {}
+    code, code_found = _code([job, *steps.children.values()], request.working_dir, storage, known)
     findings += [*code_found, *resource_findings(job, resources)]
     findings += far_storage_findings(storage, resources)
     findings += source_findings(job, code)
-    frozen = Frozen(job=job)
-    if storage is not None:
-        frozen = promised_encoder(job, request.promised) or freeze_encoder(
-            job, storage, resources, request.overrides
-        )
-        frozen = freeze_evaluation(frozen, storage)
+    findings += frozen.findings
     outlook = _look_ahead(frozen, request, storage, resources)
     outlook = without_promised(outlook, job, request.promised, request.storage)
     return replace(
         plan,
         job=frozen.job,
         parent=plan.parent or frozen.parent,
-        findings=(*findings, *steps.further(findings), *outlook.findings, *frozen.findings),
+        findings=(*findings, *steps.further(findings), *outlook.findings),
         code=code,
         resources=resources,
         derived=(steps.derived or derive(job)) | outlook.derived,
@@ -109,6 +106,15 @@ def _load(request: Request) -> tuple[Job | None, list[Finding]]:
     if request.start_from is None:
         return load(request.kind, request.overrides, working_dir=request.working_dir)
     return change(request.start_from, request.overrides, working_dir=request.working_dir)
+
+
+def _freeze(job: Job, request: Request, storage: Storage | None, resources: Resources) -> Frozen:
+    if storage is None:
+        return Frozen(job=job)
+    frozen = promised_encoder(job, request.promised) or freeze_encoder(
+        job, storage, resources, request.overrides
+    )
+    return freeze_evaluation(frozen, storage)
 
 
 def _plan_steps(job: Job, request: Request) -> Steps:
@@ -149,6 +155,7 @@ def _look_ahead(
             resources=resources,
             overrides=request.overrides,
             origin=frozen.origin,
+            read=request.promised.read if request.promised else {},
         )
         if isinstance(job, SweepJob):
             return look_ahead_sweep(job, around)
@@ -171,11 +178,12 @@ def derive(job: Job) -> dict[str, Any]:
 
 
 def _code(
-    jobs: Sequence[Job], working_dir: Path, storage: Storage | None
+    jobs: Sequence[Job], working_dir: Path, storage: Storage | None, known: dict[str, Any]
 ) -> tuple[CodeTree, list[Finding]]:
     """Runs and text that are kept inside of the working directory do not travel with the code.
 
-    The first job's settings count; after it come the steps of a pipeline.
+    The first job's settings count; after it come the steps of a pipeline. `known` is what earlier
+    steps found.
     """
     inside = [storage.path()] if isinstance(storage, LocalStorage) else []
     settings = jobs[0].code
@@ -188,7 +196,11 @@ def _code(
         if isinstance(job, PredictJob):
             rows = files_inside(job, working_dir)
             settings = replace(settings, exclude=(*settings.exclude, *rows))
-    return read_tree(working_dir, settings, leave_out=inside)
+    key = f"code {settings!r} {inside!r}"
+    if key not in known:
+        known[key] = read_tree(working_dir, settings, leave_out=inside)
+    tree, findings = known[key]
+    return tree, findings
 
 
 def check_storage(uri: str) -> tuple[Storage | None, list[Finding]]:

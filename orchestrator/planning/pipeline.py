@@ -6,10 +6,10 @@ and the encoder that `@STEP` names. `make.py` hands in its own planning; nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator.corpus import layout as corpus_layout
 from orchestrator.corpus.layout import corpus_uri
@@ -24,6 +24,8 @@ from orchestrator.settings.model import Model
 from orchestrator.settings.pipeline import REFERENCE, REFERRING, PipelineJob, above
 from orchestrator.settings.prepare import PrepareJob
 from orchestrator.settings.pretrain import PretrainJob
+
+T = TypeVar("T")
 
 # Kind of job → the kinds of which it can take an encoder.
 _TAKES = {
@@ -43,6 +45,7 @@ class Promised:
     jobs: dict[str, Job] = field(default_factory=dict)  # by the names of the steps
     models: dict[str, Model] = field(default_factory=dict)  # of those that make an encoder
     corpora: frozenset[str] = frozenset()  # URIs
+    read: dict[str, Any] = field(default_factory=dict)  # data, tokenizers, code: once for all steps
 
 
 PlanStep = Callable[[str, tuple[str, ...], Promised], Plan]
@@ -73,6 +76,9 @@ def plan_steps(job: PipelineJob, storage: str, plan_step: PlanStep) -> Steps:
     if steps.findings:
         return steps
     models: dict[str, Model] = {}
+    plans: dict[str, Plan] = {}
+    read: dict[str, Any] = {}
+    found: dict[str, list[Finding]] = {}
     for name in TopologicalSorter(graph).static_order():
         before = above(graph, name)
         jobs = {other: steps.children[other] for other in before if other in steps.children}
@@ -82,20 +88,21 @@ def plan_steps(job: PipelineJob, storage: str, plan_step: PlanStep) -> Steps:
             jobs=jobs,
             models={other: models[other] for other in jobs if other in models},
             corpora=_corpora(jobs.values(), storage),
+            read=read,
         )
-        made = plan_step(job.pipeline.steps[name].job, job.overrides_of(name), promised)
-        steps.findings += [_of_step(name, one) for one in made.findings]
-        steps.warnings += [f"step {name}: {warning}" for warning in made.warnings]
+        made = plan_step(job.members[name].step.job, job.overrides_of(name), promised)
+        plans[name], found[name] = made, list(made.findings)
         if made.job is None:
             continue
-        steps.findings += _step_findings(name, made.job, promised)
+        found[name] += _step_findings(made.job, promised)
         steps.children[name] = made.job
         if (model := _model_of(made.job, promised)) is not None:
             models[name] = model
-        steps.rows.append(_row(name, made, graph[name]))
+    steps.findings += [_of_steps(names, one) for names, one in _once(job, found)]
     steps.findings += _unordered(steps.children, graph, storage)
-    order = list(graph)
-    steps.rows.sort(key=lambda row: order.index(row["step"]))
+    warned = {name: made.warnings for name, made in plans.items()}
+    steps.warnings += [f"step {names}: {warning}" for names, warning in _once(job, warned)]
+    steps.rows += _rows(job, {name: plans[name] for name in graph if name in steps.children})
     return steps
 
 
@@ -129,8 +136,7 @@ def _is_made(uri: str) -> bool:
 
 
 def _graph_findings(job: PipelineJob) -> Iterator[Finding]:
-    known = job.pipeline.steps
-    for name, step in known.items():
+    for name, step in job.pipeline.steps.items():
         if step.job not in KINDS or step.job == PipelineJob.kind:
             kinds = [kind for kind in KINDS if kind != PipelineJob.kind]
             yield Finding(
@@ -139,14 +145,12 @@ def _graph_findings(job: PipelineJob) -> Iterator[Finding]:
                 rule="is not a job that a step can be.",
                 try_=did_you_mean(step.job, kinds),
             )
+    known, told = job.members, set()
+    for name, member in known.items():
         for other in job.references_of(name):
-            if other not in known:
-                yield Finding(
-                    key=f"step {name}",
-                    found=f"@{other}",
-                    rule="is not a step.",
-                    try_=did_you_mean(other, known),
-                )
+            if other not in known and (member.of, other) not in told:
+                told.add((member.of, other))
+                yield _unknown(job, member.of, other)
     graph = {name: [one for one in afters if one in known] for name, afters in job.graph().items()}
     try:
         TopologicalSorter(graph).prepare()
@@ -154,22 +158,46 @@ def _graph_findings(job: PipelineJob) -> Iterator[Finding]:
         circle = [str(name) for name in reversed(err.args[1])]
         said = " → ".join(circle)
         rule = "waits for itself." if len(set(circle)) == 1 else "wait for each other."
-        yield Finding(key="pipeline.steps", found=f": {said}", rule=rule, try_="another `after`.")
+        yield Finding(key="pipeline.steps", found=said, rule=rule, try_="another `after`.")
 
 
-def _of_step(name: str, finding: Finding) -> Finding:
+def _unknown(job: PipelineJob, step: str, other: str) -> Finding:
+    runs = job.runs_of(other)
+    if not runs:
+        try_ = did_you_mean(other, job.members)
+        return Finding(key=f"step {step}", found=f"@{other}", rule="is not a step.", try_=try_)
+    return Finding(
+        key=f"step {step}",
+        found=f"@{other}",
+        rule=f"is {len(runs)} runs, and not one for each of this step's own.",
+        try_=f"@{runs[0]}, or values for each that both have.",
+    )
+
+
+def _of_steps(names: str, finding: Finding) -> Finding:
     """As the step's own plan would tell it, with its name before."""
     told = str(replace(finding, rule="", try_="")).strip()
-    return replace(finding, key=f"step {name}", found=told)
+    return replace(finding, key=f"step {names}", found=told)
 
 
-def _step_findings(name: str, job: Job, promised: Promised) -> Iterator[Finding]:
+def _once(job: PipelineJob, told: Mapping[str, Sequence[T]]) -> Iterator[tuple[str, T]]:
+    """What several runs of a step have to say in the same words, with how many they are."""
+    sayers: dict[tuple[str, T], list[str]] = {}
+    for name in job.members:
+        for one in told.get(name, ()):
+            sayers.setdefault((job.members[name].of, one), []).append(name)
+    for (_, one), names in sayers.items():
+        more = f" and {len(names) - 1} more" if names[1:] else ""
+        yield f"{names[0]}{more}", one
+
+
+def _step_findings(job: Job, promised: Promised) -> Iterator[Finding]:
     for key in REFERRING:
         text = getattr(job, key, None)
         if text == "@last":
             yield Finding(
-                key=f"step {name}",
-                found=f"{key}=@last",
+                key=key,
+                found="=@last",
                 rule="would be whatever run is the newest when the step begins.",
                 try_=f"{key}=@STEP, with the name of the step that makes it.",
             )
@@ -179,8 +207,8 @@ def _step_findings(name: str, job: Job, promised: Promised) -> Iterator[Finding]
             takes = _TAKES.get(job.kind, tuple(KINDS))
             if kind not in takes:
                 yield Finding(
-                    key=f"step {name}",
-                    found=f"{key}={text}",
+                    key=key,
+                    found=f"={text}",
                     rule=f"is a {kind}; a {job.kind} takes what a step of kind "
                     f"{' or '.join(takes)} made.",
                 )
@@ -219,12 +247,30 @@ def _model_of(job: Job, promised: Promised) -> Model | None:
     return promised.models.get(match[1]) if match else None
 
 
-def _row(name: str, plan: Plan, after: tuple[str, ...]) -> dict[str, Any]:
-    assert plan.job is not None
-    return {
-        "step": name,
-        "job": plan.kind,
-        "after": ", ".join(after),
-        "workers": plan.job.cluster.num_workers,
-        "duration_s": plan.derived.get("duration_s"),
-    }
+def _rows(job: PipelineJob, plans: Mapping[str, Plan]) -> Iterator[dict[str, Any]]:
+    """Those that differ only in what all steps are done for each of, as in seeds, are one."""
+    common = set(job.pipeline.each)
+    folded: dict[tuple[Any, ...], list[str]] = {}
+    for name in plans:
+        member = job.members[name]
+        own = {key: str(value) for key, value in member.values.items() if key not in common}
+        folded.setdefault((member.of, *own.items()), []).append(name)
+    for names in folded.values():
+        plan, member = plans[names[0]], job.members[names[0]]
+        assert plan.job is not None
+        durations = [plans[name].derived.get("duration_s") for name in names]
+        yield {
+            "step": names[0],
+            "job": plan.kind,
+            "runs": len(names) if common else None,
+            "for_each": _for_each([job.members[name].values for name in names]),
+            "after": ", ".join(job.waits_for(names[0])),
+            "workers": plan.job.cluster.num_workers,
+            "steps": plan.derived.get("steps"),
+            "duration_s": None if None in durations else sum(durations),
+        }
+
+
+def _for_each(values: Sequence[Mapping[str, Any]]) -> str:
+    told = {key: dict.fromkeys(str(one[key]) for one in values) for key in values[0]}
+    return ", ".join(f"{key}={' '.join(some)}" for key, some in told.items())

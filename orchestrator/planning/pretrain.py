@@ -46,6 +46,7 @@ class Surroundings:
     resources: Resources
     overrides: tuple[str, ...] = ()
     origin: Origin | None = None  # of `encoder`, where it was found
+    read: dict[str, Any] = field(default_factory=dict)  # by an earlier step of its pipeline
 
 
 @dataclass(kw_only=True)

@@ -7,7 +7,7 @@ kept: of a long run there are millions.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.corpus.packs.audit import StepRecord
@@ -15,7 +15,6 @@ from orchestrator.corpus.packs.stream import Cursor
 from orchestrator.errors import RequestError
 from orchestrator.runs.steps import read_steps
 from orchestrator.runs.storage import Storage
-from orchestrator.training.schedule import Course
 
 _MOST_PROBLEMS = 20  # that are said
 
@@ -30,9 +29,9 @@ class Witness:
 
 
 class Records:
-    def __init__(self, run: Storage, course: Course) -> None:
-        self._run = run
-        self._course = course
+    def __init__(self, run: Storage, due: Callable[[Cursor], int], *, unit: str = "packs") -> None:
+        """`due` says of how many a step is that begins there."""
+        self._run, self._due, self._unit = run, due, unit
         self._problems: list[str] = []
         self._firsts: dict[int, int] = {}  # attempt → its first step
         lasts: dict[int, int] = {}
@@ -101,10 +100,10 @@ class Records:
                 problems.append(err.message)
 
     def _check_size(self, record: StepRecord) -> None:
-        """A step's packs follow from the settings and from how far the run was."""
-        due = self._course.packs_per_step(record.begin.packs_total)
+        """It follows from the settings and from how far the run was."""
+        due = self._due(record.begin)
         if record.num_packs != due:
             self._problems.append(
-                f"{str(record).capitalize()} has {record.num_packs} packs; by the settings of the "
-                f"run it has {due}."
+                f"{str(record).capitalize()} has {record.num_packs} {self._unit}; by the settings "
+                f"of the run it has {due}."
             )

@@ -20,6 +20,7 @@ QUARANTINE = f"{CHECKPOINTS}/quarantined"
 EXPORT = "export"  # a Hugging Face directory: what an `export` run makes
 START = "start"  # another, of the run's starting weights, where those are another run's checkpoint
 RESULT = "result.json"  # what a fine-tune scored; written last
+SAMPLES = "samples.json"  # what the model made of some validation samples, newest measurement
 TRIALS = "trials"  # runs inside of a run: the seeds of a fine-tune, the trials of a sweep
 CHILDREN = "children"  # of a pipeline: the frozen jobs of its steps
 EXPORTED = "orchestrator.json"  # in both, written last: where the weights are from

@@ -59,6 +59,11 @@ class Cluster:
     )
 
     @property
+    def device(self) -> str:
+        """What a model of this job computes on: what its workers have asked for, and no other."""
+        return "cuda" if self.gpus_per_worker else "cpu"
+
+    @property
     def least_workers(self) -> int:
         return self.num_workers if self.min_workers is None else self.min_workers
 

@@ -9,27 +9,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from orchestrator.errors import RequestError
 from orchestrator.settings.task import Task
 from orchestrator.tasks.directory import TaskDirectory
-from orchestrator.tasks.example import Where
+from orchestrator.tasks.example import BadRow, Example
 from orchestrator.tasks.features import Array, Features
-from orchestrator.tasks.heads.sentence import ClassHead
-from orchestrator.tasks.heads.several import EntailmentHead
+from orchestrator.tasks.fitted import fit
 from orchestrator.tasks.kinds.entailment import NLI
 from orchestrator.tasks.kinds.kind import kind_of, softmax
 from orchestrator.tasks.labels import Labels
-from orchestrator.tasks.model import TaskModel
 from orchestrator.tasks.predict import run
-from orchestrator.tasks.unlabelled import unlabelled
+from orchestrator.tasks.prediction.asking import Asking
 
 # What tags were learned for: punctuation is a word of its own, what it joins is one word.
 _WORDS = re.compile(r"\w+(?:[-'’.,]\w+)*|[^\w\s]")
-_TYPED = Where("the command line", 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +62,7 @@ def answer(opened: TaskDirectory, texts: Sequence[str], *, labels: Sequence[str]
     refuse_texts(task, texts)
     if task.kind in ("tagging", "intent_slots"):
         texts = _WORDS.findall(texts[0])
-    example = unlabelled(task, opened.labels, texts, _TYPED)
+    example = _example(opened, texts)
     kind = kind_of(task)
     features = kind.encode([example], opened.labels, opened.tokenizer, task)
     outputs = run(opened.model, features)
@@ -106,30 +103,42 @@ def _wanted(task: Task) -> tuple[str, ...]:
     return ("text", "second text") if "pair" in task.columns else ("text",)
 
 
+def _example(opened: TaskDirectory, texts: Sequence[str]) -> Example:
+    """As a row of `predict` would be, with the columns called as they are by default."""
+    task = opened.task
+    match task.kind:
+        case "qa":
+            values: dict[str, Any] = {"question": texts[0], "context": texts[1]}
+        case "choice":
+            values = {"text": texts[0], "choices": list(texts[1:])}
+        case "tagging" | "intent_slots":
+            values = {"words": list(texts)}
+        case _:
+            values = dict(zip(("text", "pair"), texts, strict=False))
+    columns: dict[str, str | tuple[str, ...]] = {"pair": "pair"} if "pair" in values else {}
+    asking = Asking(task=replace(task, columns=columns), labels=opened.labels, column="", taken=())
+    try:
+        return asking.example(values)
+    except BadRow as err:
+        raise RequestError(f"What was typed {err}") from err
+
+
 def _of_entailment(opened: TaskDirectory, labels: Sequence[str]) -> TaskDirectory:
     """A model of NLI is one as well: its head has the same weights."""
-    task, model = opened.task, opened.model
+    task = opened.task
     if len(set(labels)) < 2:
         raise RequestError(
             "--label is given once; a text is about one of several.",
             hint="--label sports --label politics …",
         )
     if task.kind == "classification" and opened.labels.classes == NLI:
-        head = cast(ClassHead, model.head)
-        width = head.classifier.dense.in_features
-        judge = EntailmentHead(
-            width, len(NLI), entailment=NLI.index("entailment"), dropout=head.classifier.dropout.p
-        )
-        judge.load_state_dict(head.state_dict())
         task = replace(task, kind="entailment", columns={})
-        model = TaskModel(model.encoder, judge, model.reading).eval()
     elif task.kind != "entailment":
         raise RequestError(
             f"--label is for models of kind entailment, and those of a classification as "
             f"{', '.join(NLI)}; task {task.name} is of kind {task.kind}, with classes of its own."
         )
-    known = Labels(classes=tuple(dict.fromkeys(labels)))
-    return replace(opened, task=task, labels=known, model=model)
+    return fit(opened, task, Labels(classes=tuple(dict.fromkeys(labels))))
 
 
 def _plain(said: Any, texts: Sequence[str]) -> Any:

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-import torch
-
 from orchestrator.encoder.nearby import nearby
 from orchestrator.settings.extensions import import_extensions
 from orchestrator.tasks.directory import TaskDirectory, open_task_directory
@@ -21,7 +19,7 @@ from orchestrator.tasks.predict import predict
 
 
 def answer_slice(work: SliceWork, tell: Callable[[int], None]) -> Said:
-    opened = fit(_open(work.model, work.extensions), work.task, work.labels)
+    opened = fit(_open(work.model, work.extensions, work.device), work.task, work.labels)
     kind = kind_of(work.task)
     features = kind.encode(work.examples, work.labels, opened.tokenizer, work.task)
     done = 0
@@ -39,9 +37,9 @@ def answer_slice(work: SliceWork, tell: Callable[[int], None]) -> Said:
 
 
 @lru_cache(maxsize=2)
-def _open(model: str, extensions: tuple[str, ...]) -> TaskDirectory:
+def _open(model: str, extensions: tuple[str, ...], device: str) -> TaskDirectory:
     import_extensions(extensions, Path.cwd())
     with nearby(model) as folder:
         opened = open_task_directory(folder)
-    opened.model.to("cuda" if torch.cuda.is_available() else "cpu")
+    opened.model.to(device)
     return opened

@@ -32,6 +32,7 @@ class SliceWork:
 
     model: str  # URI of the directory
     extensions: tuple[str, ...]
+    device: str
     task: Task
     labels: Labels
     first: int  # in the split

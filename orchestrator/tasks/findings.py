@@ -26,8 +26,8 @@ def check_task(task: Task, examples: Examples) -> list[Finding]:
     findings = [*metric_findings(task), *column_findings(task, kind)]
     if not train:
         return findings
-    findings += _target_findings(train)
     labels = labels_of(task, kind, train)
+    findings += _target_findings(train, labels)
     for split, some in examples.splits.items():
         findings += _label_findings(task, split, some, labels)
     return findings
@@ -71,14 +71,15 @@ def encoder_findings(
         )
 
 
-def _target_findings(train: Sequence[Example]) -> Iterator[Finding]:
-    key = f"task.data.splits.{TRAIN}"
+def _target_findings(train: Sequence[Example], labels: Labels) -> Iterator[Finding]:
     first = train[0].target
-    is_same = all(example.target == first for example in train)
-    if is_same and len(train) > 1 and not hasattr(first, "texts"):
+    is_same = all(example.target == first for example in train) and len(train) > 1
+    is_one_tag = len(labels.tags) == 1 and len(labels.classes) < 2
+    if (is_same or is_one_tag) and not hasattr(first, "texts"):
+        said = labels.tags[0] if is_one_tag else str(first)[:60]
         yield Finding(
-            key=key,
-            found=f": all {len(train):,} examples have the target {str(first)[:60]!r}",
+            key=f"task.data.splits.{TRAIN}",
+            found=f"all {len(train):,} examples have the target {said!r}",
             rule="and nothing can be learned from them.",
             try_="another column, or more of the file.",
         )

@@ -19,10 +19,11 @@ from orchestrator.tasks.features import Features
 from orchestrator.tasks.findings import check_task
 from orchestrator.tasks.kinds.kind import kind_of
 from orchestrator.tasks.labels import Labels, labels_of
-from orchestrator.tasks.read import features_key, read_examples
+from orchestrator.tasks.read import features_key, fingerprint_of, read_examples
 from orchestrator.tasks.tokens import TaskTokenizer
 
 FOLDER = "tasks"
+PREPARED = "task_prepared"  # the event that says which file a run trains on
 _FORMAT = 1  # of the file; another number is another name
 _DIGEST_BYTES = 32
 
@@ -50,10 +51,19 @@ class PreparedTask:
         return {name: some for name, some in self.splits.items() if name not in (TRAIN, TEST)}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Where a prepared task is, and what an audit knows it by."""
+
+    file: str  # in the storage
+    examples: int  # to train on
+    fingerprint: str  # of them
+
+
 def prepare_task(
     task: Task, tokenizer: TaskTokenizer, storage: Storage, tell: Callable[[str], None]
-) -> str:
-    """The file's name in the storage. Mistakes in the data are raised, by file and row."""
+) -> Kept:
+    """Mistakes in the data are raised, by file and row."""
     tell(f"reading {task.name}")
     examples = read_examples(task)
     if findings := check_task(task, examples):
@@ -66,8 +76,10 @@ def prepare_task(
     ]
     digest = hashlib.sha256("\n".join([str(_FORMAT), *keys]).encode()).hexdigest()
     name = f"{FOLDER}/{task.name}-{digest[:12]}.pickle"
+    train = examples[TRAIN]
+    kept = Kept(file=name, examples=len(train), fingerprint=fingerprint_of(train))
     if storage.exists(name):
-        return name
+        return kept
     splits: dict[str, Portion] = {}
     for split, some in examples.splits.items():
         tell(f"tokenizing {task.name}, {split}: {len(some):,} examples")
@@ -75,7 +87,7 @@ def prepare_task(
         splits[split] = Portion(examples=some, features=features)
     data = pickle.dumps(PreparedTask(labels=labels, splits=splits), protocol=5)
     storage.write(name, hashlib.sha256(data).digest() + data)
-    return name
+    return kept
 
 
 def open_prepared(storage: Storage, name: str) -> PreparedTask:

@@ -60,6 +60,13 @@ def read_examples(task: Task) -> Examples:
     return examples
 
 
+def unread_roles(task: Task) -> list[str]:
+    """Columns that are called as what the kind can read, and that the task does not name."""
+    optional = {"pair", "lead"} & set(kind_of(task).roles) - set(task.columns)
+    row = next(_rows(task, TRAIN))
+    return sorted(optional & set(row.values)) if task.kind != "similarity" else []
+
+
 def cut_off(
     examples: Sequence[Example], share: float, *, salt: str
 ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:

@@ -88,3 +88,44 @@ def test_seeds_survive_the_death_of_a_worker_and_leave_one_model(
     assert "recovering" in events and events.count("scored") == 2
     again = [row for row in rows(folder / "trials" / "0000", "metrics") if row["attempt"] > 1]
     assert not again  # the seed that was done stays done
+    audited = json.loads(orchestrate("audit", folder.name, "--json").stdout)
+    assert (audited["is_clean"], audited["seeds"], audited["attempts"]) == (True, 2, 2)
+
+
+def test_a_suite_is_a_run_for_every_task_and_seed_and_one_table(
+    orchestrate: Orchestrate, environment: dict[str, str], encoder: Path
+) -> None:
+    project = Path(environment["PROJECT"])
+    lines = [f"the {WORDS[n % 8]},of the {WORDS[n // 8 % 8]},{'ab'[n % 2]}" for n in range(64)]
+    (project / "train.csv").write_text("\n".join(["text,pair,label", *lines]) + "\n")
+    (project / "conf" / "pipeline").mkdir(parents=True)
+    (project / "conf" / "pipeline" / "two.yaml").write_text(
+        "steps:\n  first:\n    job: finetune\n    each: {task: [own_classes]}\n"
+        "    overrides: [encoder=@encoder]\n  then:\n    job: finetune\n"
+        "    each: {task: [own_pairs]}\n    overrides: [encoder=@first]\n"
+        "each: {seed: [1, 2]}\nat_once: 2\n"
+    )
+    words = ["pipeline=two", f"encoder={encoder}", "name=suite", "tracking=off"]
+    for step in ("first", "then"):
+        words += [f"set.{step}.task.max_tokens=16", f"set.{step}.budget.epochs=2"]
+        words += [f"set.{step}.optim.lr=0.005", f"set.{step}.tracking=off"]
+    told = orchestrate("run", "pipeline", *words).stdout
+    assert "average" in told and "2 of 2 tasks" in told
+    (folder,) = (
+        one
+        for one in Path(environment["ORCHESTRATOR_STORAGE"]).glob("*-suite-*")
+        if (one / "children").exists()
+    )
+    facts = json.loads(orchestrate("status", folder.name, "--json").stdout)
+    scores = facts["scores"]
+    assert scores == {key: json.loads((folder / "result.json").read_text())[key] for key in scores}
+    medians = {task["name"]: task["score"] for task in scores["tasks"]}
+    assert set(medians) == {"own_classes", "own_pairs"} and scores["notes"] == []
+    assert scores["average"] == pytest.approx(sum(medians.values()) / 2)
+    for step in facts["steps"]:
+        lineage = json.loads((folder.parent / step["run"] / "lineage.json").read_text())
+        source = lineage["encoder"]["uri"]
+        seed = step["step"][-1]
+        is_then = step["step"].startswith("then")
+        assert (f"first-own-classes-{seed}" in source) == is_then, "of the same seed"
+        orchestrate("audit", step["run"])

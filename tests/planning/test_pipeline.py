@@ -13,11 +13,15 @@ from orchestrator.cluster.place import Place
 from orchestrator.runs import layout
 from orchestrator.runs.plan import Plan
 from orchestrator.settings.export import ExportJob
+from orchestrator.settings.finetune import FinetuneJob
 from orchestrator.settings.kinds import thaw
 from orchestrator.settings.pretrain import PretrainJob
+from tests.tasks.encoders import an_encoder
+from tests.tasks.small import ROWS, write_jsonl
 
 pytestmark = pytest.mark.slow
 
+SEEDS = "pipeline.each.seed=[1,2,3]"
 SMALL = ["corpus=factbook", "model=bert_tiny"]
 
 
@@ -99,6 +103,50 @@ def test_a_later_pretraining_takes_the_model_of_the_encoder_that_will_be(tmp_pat
 )
 def test_a_mistake_is_told_with_its_step(tmp_path: Path, steps: dict[str, Any], said: str) -> None:
     assert said in told(plan(tmp_path, steps))
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> str:
+    return str(an_encoder(tmp_path / "encoder"))
+
+
+def suite(folder: Path, *further: str) -> dict[str, Any]:
+    file = write_jsonl(folder / "rows.jsonl", ROWS["classification"])
+    words = ["encoder=@encoder", "task.data.kind=jsonl", f"task.data.splits.train.path=[{file}]"]
+    words.append("task.max_tokens=32")
+    each = {"task": ["own_classes", *further]}
+    return {"tune": {"job": "finetune", "each": each, "overrides": words}}
+
+
+def test_the_runs_of_a_step_are_planned_with_the_encoder_that_was_given(
+    tmp_path: Path, encoder: str
+) -> None:
+    one_of_them = "set.tune-own-classes-2.seed=9"
+    made = plan(tmp_path, suite(tmp_path), SEEDS, f"encoder={encoder}", one_of_them)
+    assert told(made) == ""
+    jobs = [job for job in made.children.values() if isinstance(job, FinetuneJob)]
+    assert [(job.seed, job.encoder) for job in jobs] == [(n, encoder) for n in (1, 9, 3)]
+    (row,) = made.derived["steps"]
+    assert (row["runs"], row["for_each"]) == (3, "task=own_classes, seed=1 2 3")
+
+
+def test_what_all_runs_of_a_step_have_wrong_is_told_once(tmp_path: Path, encoder: str) -> None:
+    """And of one task alone, where the other is right."""
+    made = plan(tmp_path, suite(tmp_path, "own_pairs"), SEEDS, f"encoder={encoder}")
+    (finding,) = made.findings
+    told = "step tune-own-pairs-1 and 2 more: task.data.splits.train: "
+    assert str(finding).startswith(told) and "has no pair; it has text, label." in str(finding)
+
+
+def test_an_encoder_that_is_not_there_is_told_once(tmp_path: Path) -> None:
+    made = plan(tmp_path, suite(tmp_path), SEEDS, "encoder=nowhere")
+    assert told(made).count("nowhere") == 1 and len(made.findings) == 1
+
+
+def test_a_step_that_is_several_runs_must_be_named_by_one(tmp_path: Path, encoder: str) -> None:
+    steps = suite(tmp_path) | {"look": {"job": "evaluate", "overrides": ["encoder=@tune"]}}
+    made = plan(tmp_path, steps, SEEDS, f"encoder={encoder}")
+    assert "step look: @tune is 3 runs" in told(made)
 
 
 def test_what_is_wrong_with_all_is_told_once(

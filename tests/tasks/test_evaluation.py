@@ -104,6 +104,7 @@ def test_slices_say_together_what_the_whole_says(
     parts = []
     for first in range(len(read.examples)):
         work = SliceWork(
+            device="cpu",
             model=str(saved.folder),
             extensions=(),
             task=read.task,

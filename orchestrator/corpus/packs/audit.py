@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from orchestrator.corpus.packs.stream import Cursor, Stream
 from orchestrator.corpus.packs.window import Corpus, Fed, Recipe, Window
@@ -84,6 +84,29 @@ def audit(
     start: Cursor | None = None,
     tell: Callable[[int], None] = lambda steps: None,
 ) -> Audit:
+    """Of the packs of a corpus."""
+    walk = _PackWalk(Stream(corpus, recipe))
+    return audit_walk(walk, read_records, start=start, tell=tell)
+
+
+class Walk(Protocol):
+    """What was due, made again; forward, but a record may begin anywhere."""
+
+    @property
+    def unit(self) -> str:
+        """What a record's `num_packs` counts."""
+
+    def take(self, begin: Cursor, count: int) -> tuple[Fed, Cursor]:
+        """What so many from there on feed, and where they end. RequestError: there is no such."""
+
+
+def audit_walk(
+    walk: Walk,
+    read_records: Callable[[], Iterable[StepRecord]],
+    *,
+    start: Cursor | None = None,
+    tell: Callable[[int], None] = lambda steps: None,
+) -> Audit:
     """`read_records` gives them in the order of the ledger, and is called twice.
 
     Once to see which steps each attempt made, and once to check those that count: so no more than
@@ -91,7 +114,7 @@ def audit(
     """
     problems = _Problems()
     spans = _spans(read_records(), problems)
-    checker = _Checker(Stream(corpus, recipe), start or Cursor(), spans, problems)
+    checker = _Checker(walk, start or Cursor(), spans, problems)
     for record in read_records():
         # Of a run that goes on, an attempt may have begun since: the next audit sees it.
         if record.attempt in spans and record.step < spans[record.attempt].until:
@@ -144,11 +167,11 @@ class _Checker:
     """Takes the records that count, one by one."""
 
     def __init__(
-        self, stream: Stream, start: Cursor, spans: dict[int, _Span], problems: _Problems
+        self, walk: Walk, start: Cursor, spans: dict[int, _Span], problems: _Problems
     ) -> None:
         self.steps = self._samples = self._tokens = 0
         self._repeated_steps = self._repeated_samples = 0
-        self._walk = _Walk(stream)
+        self._walk = walk
         self._problems = problems
         self._step = 0  # the last one
         self._end, self._where = start, "the run starts"
@@ -179,9 +202,9 @@ class _Checker:
         self.steps += 1
 
     def _check_packs(self, record: StepRecord) -> None:
-        apart = record.end.packs_total - record.begin.packs_total
+        apart, unit = record.end.packs_total - record.begin.packs_total, self._walk.unit
         if not 0 < record.num_packs == apart:
-            found = f"{record.num_packs} packs, and its cursors are {apart} apart"
+            found = f"{record.num_packs} {unit}, and its cursors are {apart} apart"
             self._problems.say(f"{record} has {found}.")
             return
         try:
@@ -189,7 +212,7 @@ class _Checker:
         except RequestError as err:
             self._problems.say(f"{record} cannot have begun where it says. {err.message}")
             return
-        packs = f"packs {record.begin.packs_total} to {end.packs_total - 1} of the stream"
+        packs = f"{unit} {record.begin.packs_total} to {end.packs_total - 1} of the stream"
         if record.end != end:
             self._problems.say(f"{record} ended at {record.end}; {packs} end at {end}.")
         if record.fed_hash != fed.hash:
@@ -203,20 +226,21 @@ class _Checker:
         self._repeated_samples += repeats * fed.num_samples
 
 
-class _Walk:
-    """Through the stream, forward; a record that does not follow the one before begins anew."""
+class _PackWalk:
+    """Through the stream; a record that does not follow the one before begins anew."""
+
+    unit = "packs"
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._at: Cursor | None = None
         self._places: Iterator[tuple[Window, Cursor]] = iter(())
 
-    def take(self, begin: Cursor, num_packs: int) -> tuple[Fed, Cursor]:
-        """What the packs from there on feed, and where they end."""
+    def take(self, begin: Cursor, count: int) -> tuple[Fed, Cursor]:
         places = self._places if begin == self._at else self._stream.places(begin)
         at, samples, tokens, fed_hash = begin, 0, 0, 0
         self._at = None  # until it is known: a walk that failed does not go on
-        for window, place in islice(places, num_packs):
+        for window, place in islice(places, count):
             fed = window.fed(place.pack)
             samples += fed.num_samples
             tokens += fed.num_tokens

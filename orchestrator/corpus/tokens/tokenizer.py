@@ -133,6 +133,12 @@ class CorpusTokenizer:
     def decode(self, ids: Integers | Sequence[int]) -> str:
         return self._pipeline.decode([int(number) for number in ids], skip_special_tokens=False)
 
+    def pieces(self, ids: Integers | Sequence[int]) -> list[str]:
+        """Each token as it looks in a text, with the space that comes before it."""
+        if self._lead:
+            return [self.decode([number]) for number in ids]
+        return [_piece(name) for name in self.words(ids)]
+
     def words(self, ids: Integers | Sequence[int]) -> list[str]:
         return [self._names[int(number)] for number in ids]
 
@@ -182,6 +188,13 @@ class CorpusTokenizer:
         names = sorted((self._names[number] for number in self._special_ids), key=len, reverse=True)
         pattern = "|".join(re.escape(name) for name in names)
         return re.sub(pattern, lambda found: f"{found[0][0]} {found[0][1:]}", text)
+
+
+def _piece(name: str) -> str:
+    """WordPiece marks what goes on with a word, Unigram where one begins."""
+    if name.startswith("##"):
+        return name[2:]
+    return name.replace("▁", " ") if "▁" in name else f" {name}"
 
 
 def _unknown_id(model: dict[str, Any], ids: dict[str, int], roles: dict[str, int]) -> int | None:

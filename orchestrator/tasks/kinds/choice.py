@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from orchestrator.settings.task import Task
 from orchestrator.tasks.example import BadRow, Example, Row
 from orchestrator.tasks.features import Array, Builder, Features
-from orchestrator.tasks.kinds.kind import Columns, Predictions, softmax
+from orchestrator.tasks.kinds.kind import Columns, Kind, Predictions, softmax
 from orchestrator.tasks.labels import Labels
 from orchestrator.tasks.tokens import TaskTokenizer
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.tasks.heads.head import Head
 
 
-class Choice:
+class Choice(Kind):
     """The label is the number of the right one, from 0. A column `lead` begins every choice."""
 
     roles = ("text", "lead", "choices", "label")
@@ -42,12 +42,6 @@ class Choice:
             raise BadRow(rule, shown=f"label={label}")
         texts = (row.text(columns["text"]), *choices)
         return Example(texts=texts, target=int(label), where=row.where)
-
-    def class_names(self, target: int) -> Iterable[str]:
-        return ()
-
-    def tag_names(self, target: int) -> Iterable[str]:
-        return ()
 
     def encode(
         self, examples: Sequence[Example], labels: Labels, tokenizer: TaskTokenizer, task: Task

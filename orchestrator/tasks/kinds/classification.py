@@ -10,6 +10,7 @@ from orchestrator.tasks.example import Example, Row
 from orchestrator.tasks.features import Array, Features
 from orchestrator.tasks.kinds.kind import (
     Columns,
+    Kind,
     Predictions,
     chosen_classes,
     numbers_of,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.tasks.heads.head import Head
 
 
-class Classification:
+class Classification(Kind):
     roles = ("text", "pair", "label")
     metrics = ("accuracy", "macro_f1")
 
@@ -33,9 +34,6 @@ class Classification:
 
     def class_names(self, target: str) -> Iterable[str]:
         return (target,)
-
-    def tag_names(self, target: str) -> Iterable[str]:
-        return ()
 
     def encode(
         self, examples: Sequence[Example], labels: Labels, tokenizer: TaskTokenizer, task: Task

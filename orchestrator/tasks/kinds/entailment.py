@@ -14,6 +14,7 @@ from orchestrator.tasks.example import Example, Row
 from orchestrator.tasks.features import Array, Builder, Features
 from orchestrator.tasks.kinds.kind import (
     Columns,
+    Kind,
     Predictions,
     chosen_classes,
     numbers_of,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 NLI = ("contradiction", "entailment", "neutral")  # the classes of the head, as MNLI's sorted
 
 
-class Entailment:
+class Entailment(Kind):
     roles = ("text", "label")
     metrics = ("accuracy", "macro_f1")
 
@@ -38,9 +39,6 @@ class Entailment:
 
     def class_names(self, target: str) -> Iterable[str]:
         return (target,)
-
-    def tag_names(self, target: str) -> Iterable[str]:
-        return ()
 
     def encode(
         self, examples: Sequence[Example], labels: Labels, tokenizer: TaskTokenizer, task: Task

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.settings.task import Task
 from orchestrator.tasks.example import Example, Row
 from orchestrator.tasks.features import Array, Features
-from orchestrator.tasks.kinds.kind import Columns, Predictions, numbers_of, softmax
+from orchestrator.tasks.kinds.kind import Columns, Kind, Predictions, numbers_of, softmax
 from orchestrator.tasks.kinds.tagging import tagged
 from orchestrator.tasks.kinds.words import encode_words, read_words
 from orchestrator.tasks.labels import Labels
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Target = tuple[str, tuple[str, ...]]  # the intent, the tags
 
 
-class IntentSlots:
+class IntentSlots(Kind):
     roles = ("words", "tags", "intent")
     metrics = ("frame_accuracy", "intent_accuracy", "entity_f1")
 

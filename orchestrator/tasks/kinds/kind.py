@@ -1,6 +1,6 @@
 """What a kind of task is. `settings.task.KINDS` names them; without torch but in `make_head`.
 
-A kind of your own has these members and is registered by an extension:
+A kind of your own is a `Kind` too and is registered by an extension:
 `KINDS.register("mine", MINE)`.
 """
 
@@ -68,8 +68,12 @@ class Kind(Protocol):
     def read(self, row: Row, columns: Columns) -> Example:
         """Raises BadRow."""
 
-    def class_names(self, target: Any) -> Iterable[str]: ...
-    def tag_names(self, target: Any) -> Iterable[str]: ...
+    def class_names(self, target: Any) -> Iterable[str]:
+        """That a target names; most kinds have none, or no tags."""
+        return ()
+
+    def tag_names(self, target: Any) -> Iterable[str]:
+        return ()
 
     def encode(
         self, examples: Sequence[Example], labels: Labels, tokenizer: TaskTokenizer, task: Task

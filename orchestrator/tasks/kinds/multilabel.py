@@ -10,7 +10,7 @@ import numpy as np
 from orchestrator.settings.task import Task
 from orchestrator.tasks.example import Example, Row
 from orchestrator.tasks.features import Array, Features
-from orchestrator.tasks.kinds.kind import Columns, Predictions
+from orchestrator.tasks.kinds.kind import Columns, Kind, Predictions
 from orchestrator.tasks.kinds.sentences import encode_sentences
 from orchestrator.tasks.labels import Labels
 from orchestrator.tasks.tokens import TaskTokenizer
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.tasks.heads.head import Head
 
 
-class Multilabel:
+class Multilabel(Kind):
     roles = ("text", "pair", "labels")
     metrics = ("micro_f1", "macro_f1", "accuracy")
 
@@ -29,9 +29,6 @@ class Multilabel:
 
     def class_names(self, target: frozenset[str]) -> Iterable[str]:
         return target
-
-    def tag_names(self, target: frozenset[str]) -> Iterable[str]:
-        return ()
 
     def encode(
         self, examples: Sequence[Example], labels: Labels, tokenizer: TaskTokenizer, task: Task

@@ -15,7 +15,7 @@ import numpy as np
 from orchestrator.settings.task import Task
 from orchestrator.tasks.example import BadRow, Example, Row
 from orchestrator.tasks.features import Array, Builder, Features
-from orchestrator.tasks.kinds.kind import Columns, Predictions
+from orchestrator.tasks.kinds.kind import Columns, Kind, Predictions
 from orchestrator.tasks.kinds.windows import Window, target_of, windows_of
 from orchestrator.tasks.labels import Labels
 from orchestrator.tasks.tokens import TaskTokenizer
@@ -36,7 +36,7 @@ class Answers:
     starts: tuple[int, ...]  # characters
 
 
-class Qa:
+class Qa(Kind):
     roles = ("question", "context", "answers")
     metrics = ("span_f1", "exact_match")
 
@@ -52,9 +52,6 @@ class Qa:
 
     def class_names(self, target: Answers) -> Iterable[str]:
         return () if target.texts else (NO_ANSWER,)
-
-    def tag_names(self, target: Answers) -> Iterable[str]:
-        return ()
 
     def encode(
         self, examples: Sequence[Example], labels: Labels, tokenizer: TaskTokenizer, task: Task

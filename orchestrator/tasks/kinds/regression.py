@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from orchestrator.settings.task import Task
 from orchestrator.tasks.example import BadRow, Example, Row
 from orchestrator.tasks.features import Array, Features
-from orchestrator.tasks.kinds.kind import Columns, Predictions
+from orchestrator.tasks.kinds.kind import Columns, Kind, Predictions
 from orchestrator.tasks.kinds.sentences import encode_sentences
 from orchestrator.tasks.labels import Labels
 from orchestrator.tasks.tokens import TaskTokenizer
@@ -20,19 +20,13 @@ if TYPE_CHECKING:
     from orchestrator.tasks.heads.head import Head
 
 
-class Regression:
+class Regression(Kind):
     roles = ("text", "pair", "score")
     metrics = ("spearman", "pearson", "mean_squared_error")
 
     def read(self, row: Row, columns: Columns) -> Example:
         score = read_score(row, columns["score"])
         return Example(texts=columns.texts(row), target=score, where=row.where)
-
-    def class_names(self, target: float) -> Iterable[str]:
-        return ()
-
-    def tag_names(self, target: float) -> Iterable[str]:
-        return ()
 
     def encode(
         self, examples: Sequence[Example], labels: Labels, tokenizer: TaskTokenizer, task: Task

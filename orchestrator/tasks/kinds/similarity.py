@@ -6,7 +6,7 @@ a text. Scores of training are scaled to 0 … 1, as cosines of similar texts ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from orchestrator.settings.task import Task
 from orchestrator.tasks.example import BadRow, Example, Row
 from orchestrator.tasks.features import Array, Builder, Features
-from orchestrator.tasks.kinds.kind import Columns, Predictions
+from orchestrator.tasks.kinds.kind import Columns, Kind, Predictions
 from orchestrator.tasks.kinds.regression import read_score, scored
 from orchestrator.tasks.labels import Labels
 from orchestrator.tasks.tokens import TaskTokenizer
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.tasks.heads.head import Head
 
 
-class Similarity:
+class Similarity(Kind):
     roles = ("text", "pair", "score")
     metrics = ("spearman", "pearson")
 
@@ -33,12 +33,6 @@ class Similarity:
         if score < 0:
             raise BadRow("is less than 0; similarities begin there.", shown=f"score={score:g}")
         return Example(texts=texts, target=score, where=row.where)
-
-    def class_names(self, target: float) -> Iterable[str]:
-        return ()
-
-    def tag_names(self, target: float) -> Iterable[str]:
-        return ()
 
     def encode(
         self, examples: Sequence[Example], labels: Labels, tokenizer: TaskTokenizer, task: Task

@@ -10,7 +10,7 @@ import numpy as np
 from orchestrator.settings.task import Task
 from orchestrator.tasks.example import Example, Row
 from orchestrator.tasks.features import Array, Features
-from orchestrator.tasks.kinds.kind import Columns, Predictions, numbers_of, softmax
+from orchestrator.tasks.kinds.kind import Columns, Kind, Predictions, numbers_of, softmax
 from orchestrator.tasks.kinds.words import encode_words, read_words
 from orchestrator.tasks.labels import Labels
 from orchestrator.tasks.tokens import TaskTokenizer
@@ -19,16 +19,13 @@ if TYPE_CHECKING:
     from orchestrator.tasks.heads.head import Head
 
 
-class Tagging:
+class Tagging(Kind):
     roles = ("words", "tags")
     metrics = ("tag_accuracy", "entity_f1")
 
     def read(self, row: Row, columns: Columns) -> Example:
         words, tags = read_words(row, columns["words"], columns["tags"])
         return Example(texts=words, target=tags, where=row.where)
-
-    def class_names(self, target: tuple[str, ...]) -> Iterable[str]:
-        return ()
 
     def tag_names(self, target: tuple[str, ...]) -> Iterable[str]:
         return target

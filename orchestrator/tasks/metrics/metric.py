@@ -1,7 +1,7 @@
 """A metric: some columns with a row for each example, and a number out of any choice of the rows.
 
-So a bootstrap and a paired test need to know nothing of what they resample. `settings.task.METRICS`
-names them; one of your own is registered by an extension.
+So a bootstrap and a paired test need to know nothing of what they resample; where the value is
+`OfSums` they are fast. `settings.task.METRICS` names metrics; an extension registers one of yours.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from typing import Any, cast
 from orchestrator.errors import RequestError
 from orchestrator.settings.task import KINDS, METRICS, Task
 from orchestrator.tasks.example import Example
-from orchestrator.tasks.features import Array
 from orchestrator.tasks.kinds.kind import Predictions
 from orchestrator.tasks.labels import Labels
-
-Columns = tuple[Array, ...]  # the same length each
+from orchestrator.tasks.metrics.sums import Columns
 
 
 @dataclass(frozen=True, kw_only=True)

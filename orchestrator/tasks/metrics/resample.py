@@ -6,13 +6,16 @@ Both draw from a seeded generator: the same predictions give the same figures.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from orchestrator.errors import RequestError
 from orchestrator.tasks.features import Array
-from orchestrator.tasks.metrics.metric import Columns, Metric, Outcome
+from orchestrator.tasks.metrics.metric import Metric, Outcome
+from orchestrator.tasks.metrics.sums import Columns, OfSums
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -50,11 +53,8 @@ def measured(
     metric: Metric, outcome: Outcome, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Measured:
     columns = metric.columns(outcome)
-    draws = [
-        metric.value(*_rows(columns, rows))
-        for rows in _draws(len(columns[0]), resamples=resamples, seed=seed)
-    ]
-    low, high = _bounds(draws)
+    draws = _draws(len(columns[0]), resamples=resamples, seed=seed)
+    low, high = _bounds(_values(metric, columns, draws))
     value = float(metric.value(*columns))
     return Measured(name=metric.name, value=value, low=low, high=high)
 
@@ -75,12 +75,8 @@ def compare(
         )
     ours, theirs = metric.columns(first), metric.columns(second)
     values = float(metric.value(*ours)), float(metric.value(*theirs))
-    size = len(ours[0])
-    differences = [
-        metric.value(*_rows(theirs, rows)) - metric.value(*_rows(ours, rows))
-        for rows in _draws(size, resamples=resamples, seed=seed)
-    ]
-    low, high = _bounds(differences)
+    draws = partial(_draws, len(ours[0]), resamples=resamples, seed=seed)
+    low, high = _bounds(_values(metric, theirs, draws()) - _values(metric, ours, draws()))
     return Difference(
         name=metric.name,
         first=values[0],
@@ -94,32 +90,47 @@ def compare(
 def _chance(metric: Metric, ours: Columns, theirs: Columns, *, resamples: int, seed: int) -> float:
     """The share of random exchanges that differ as much; what is seen counts as one of them."""
     seen = abs(metric.value(*theirs) - metric.value(*ours))
-    generator = np.random.default_rng([seed, 1])
-    as_large = 1
-    for _ in range(resamples):
-        is_swapped = generator.random(len(ours[0])) < 0.5
-        first = tuple(_either(is_swapped, b, a) for a, b in zip(ours, theirs, strict=True))
-        second = tuple(_either(is_swapped, a, b) for a, b in zip(ours, theirs, strict=True))
-        as_large += abs(metric.value(*second) - metric.value(*first)) >= seen - 1e-12
-    return as_large / (resamples + 1)
+    exchanges = partial(_exchanges, len(ours[0]), resamples=resamples, seed=seed)
+    if isinstance(metric.value, OfSums):
+        first, second = metric.value.of_exchanges(ours, theirs, exchanges)
+    else:
+        sides = [_exchanged(ours, theirs, is_other) for is_other in exchanges()]
+        first, second = np.array([[metric.value(*one) for one in pair] for pair in sides]).T
+    as_large = int((abs(second - first) >= seen - 1e-12).sum())
+    return (1 + as_large) / (resamples + 1)
+
+
+def _exchanged(ours: Columns, theirs: Columns, is_other: Array) -> tuple[Columns, Columns]:
+    pairs = list(zip(ours, theirs, strict=True))
+    return (
+        tuple(_either(is_other, b, a) for a, b in pairs),
+        tuple(_either(is_other, a, b) for a, b in pairs),
+    )
 
 
 def _either(is_first: Array, first: Array, second: Array) -> Array:
     return np.where(is_first.reshape(-1, *[1] * (first.ndim - 1)), first, second)
 
 
-def _draws(size: int, *, resamples: int, seed: int) -> list[Array]:
+def _draws(size: int, *, resamples: int, seed: int) -> Iterator[Array]:
     generator = np.random.default_rng([seed, 0])
-    return [generator.integers(size, size=size) for _ in range(resamples)]
+    return (generator.integers(size, size=size) for _ in range(resamples))
 
 
-def _rows(columns: Columns, rows: Array) -> Columns:
-    return tuple(column[rows] for column in columns)
+def _exchanges(size: int, *, resamples: int, seed: int) -> Iterator[Array]:
+    generator = np.random.default_rng([seed, 1])
+    return (generator.random(size) < 0.5 for _ in range(resamples))
 
 
-def _bounds(draws: list[float]) -> tuple[float, float]:
-    known = [draw for draw in draws if not math.isnan(draw)]
-    if not known:
+def _values(metric: Metric, columns: Columns, draws: Iterable[Array]) -> Array:
+    if isinstance(metric.value, OfSums):
+        return metric.value.of_draws(columns, draws)
+    return np.array([metric.value(*(column[rows] for column in columns)) for rows in draws])
+
+
+def _bounds(values: Array) -> tuple[float, float]:
+    known = values[~np.isnan(values)]
+    if not len(known):
         return math.nan, math.nan
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

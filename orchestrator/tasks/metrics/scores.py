@@ -1,4 +1,4 @@
-"""Metrics of scores, by scipy and scikit-learn."""
+"""Metrics of scores; correlations are scipy's."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import mean_squared_error
 
 from orchestrator.tasks.features import Array
-from orchestrator.tasks.metrics.metric import Columns, Metric, Outcome
+from orchestrator.tasks.metrics.metric import Metric, Outcome
+from orchestrator.tasks.metrics.sums import Columns, OfSums
 
 _KINDS = frozenset({"regression", "similarity"})
 
@@ -28,6 +28,10 @@ def _correlation(of: Callable[..., Any], targets: Array, answers: Array) -> floa
     return float(of(targets, answers).statistic)
 
 
+def _squared(num: int, total: Array) -> Array:
+    return total[:, 0] / num
+
+
 PEARSON = Metric(
     name="pearson", columns=_columns, value=partial(_correlation, pearsonr), kinds=_KINDS
 )
@@ -37,7 +41,7 @@ SPEARMAN = Metric(
 MEAN_SQUARED_ERROR = Metric(
     name="mean_squared_error",
     columns=_columns,
-    value=mean_squared_error,
+    value=OfSums(_squared, lambda targets, answers: ((targets - answers)[:, None] ** 2,)),
     kinds=_KINDS,
     is_loss=True,
 )

@@ -15,7 +15,8 @@ import numpy as np
 
 from orchestrator.tasks.kinds.qa import NO_ANSWER, Answers
 from orchestrator.tasks.metrics.classes import mean
-from orchestrator.tasks.metrics.metric import Columns, Metric, Outcome
+from orchestrator.tasks.metrics.metric import Metric, Outcome
+from orchestrator.tasks.metrics.sums import Columns
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)

@@ -1,7 +1,6 @@
 """Metrics of tags: words, and the entities that they make, as seqeval finds them.
 
-An entity is right where its type, its begin and its end are. Columns hold counts of each example,
-so that resampling examples costs sums only.
+An entity is right where its type, its begin and its end are. Columns hold counts of each example.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from orchestrator.tasks.features import Array
 from orchestrator.tasks.metrics.classes import equal_columns, mean
-from orchestrator.tasks.metrics.metric import Columns, Metric, Outcome
+from orchestrator.tasks.metrics.metric import Metric, Outcome
+from orchestrator.tasks.metrics.sums import Columns, OfSums, share
 
 _KINDS = frozenset({"tagging", "intent_slots"})
 _JOINT = frozenset({"intent_slots"})
@@ -49,32 +49,32 @@ def _intent_columns(outcome: Outcome) -> Columns:
     return (np.array([target[0] == answer[0] for target, answer in pairs], np.float64),)
 
 
-def _share(part: float, whole: float) -> float:
-    return float(part / whole) if whole else 0.0
+def _accuracy(num: int, right: Array, words: Array) -> Array:
+    return share(right, words)[:, 0]
 
 
-def _accuracy(right_E: Array, words_E: Array) -> float:
-    return _share(right_E.sum(), words_E.sum())
+def _precision(num: int, right: Array, wanted: Array, said: Array) -> Array:
+    return share(right, said)[:, 0]
 
 
-def _precision(right_E: Array, wanted_E: Array, said_E: Array) -> float:
-    return _share(right_E.sum(), said_E.sum())
+def _recall(num: int, right: Array, wanted: Array, said: Array) -> Array:
+    return share(right, wanted)[:, 0]
 
 
-def _recall(right_E: Array, wanted_E: Array, said_E: Array) -> float:
-    return _share(right_E.sum(), wanted_E.sum())
+def _f1(num: int, right: Array, wanted: Array, said: Array) -> Array:
+    return share(2 * right, wanted + said)[:, 0]
 
 
-def _f1(right_E: Array, wanted_E: Array, said_E: Array) -> float:
-    return _share(2 * right_E.sum(), wanted_E.sum() + said_E.sum())
-
-
-TAG_ACCURACY = Metric(name="tag_accuracy", columns=_word_columns, value=_accuracy, kinds=_KINDS)
-ENTITY_F1 = Metric(name="entity_f1", columns=_entity_columns, value=_f1, kinds=_KINDS)
-ENTITY_PRECISION = Metric(
-    name="entity_precision", columns=_entity_columns, value=_precision, kinds=_KINDS
+TAG_ACCURACY = Metric(
+    name="tag_accuracy", columns=_word_columns, value=OfSums(_accuracy), kinds=_KINDS
 )
-ENTITY_RECALL = Metric(name="entity_recall", columns=_entity_columns, value=_recall, kinds=_KINDS)
+ENTITY_F1 = Metric(name="entity_f1", columns=_entity_columns, value=OfSums(_f1), kinds=_KINDS)
+ENTITY_PRECISION = Metric(
+    name="entity_precision", columns=_entity_columns, value=OfSums(_precision), kinds=_KINDS
+)
+ENTITY_RECALL = Metric(
+    name="entity_recall", columns=_entity_columns, value=OfSums(_recall), kinds=_KINDS
+)
 INTENT_ACCURACY = Metric(name="intent_accuracy", columns=_intent_columns, value=mean, kinds=_JOINT)
 # The intent and every slot.
 FRAME_ACCURACY = Metric(name="frame_accuracy", columns=equal_columns, value=mean, kinds=_JOINT)

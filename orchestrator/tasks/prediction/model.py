@@ -24,6 +24,7 @@ from orchestrator.settings.task import Pooling
 from orchestrator.tasks.directory import TaskDirectory, open_task_directory
 from orchestrator.tasks.example import BadRow, Example
 from orchestrator.tasks.kinds.kind import kind_of
+from orchestrator.tasks.model import TaskModel
 from orchestrator.tasks.predict import predict
 from orchestrator.tasks.prediction.asking import (
     CONFIDENCE,
@@ -35,7 +36,7 @@ from orchestrator.tasks.prediction.asking import (
 from orchestrator.tasks.prediction.forms import PartWork
 from orchestrator.tasks.prediction.rows import InputRow, Rows
 from orchestrator.tasks.prediction.spans import Span
-from orchestrator.tasks.prediction.vectors import cast_to, open_vectors, vectors_of
+from orchestrator.tasks.prediction.vectors import open_vectors, vectors_of
 from orchestrator.tasks.prediction.write import write_rows
 from orchestrator.tasks.record import is_task_directory, read_record
 from orchestrator.tasks.tokens import open_task_tokenizer
@@ -124,9 +125,7 @@ def _open(frozen: str, model: str) -> Answers:
         opened = open_task_directory(folder)
     if job.max_tokens is not None:
         opened = replace(opened, task=replace(opened.task, max_tokens=job.max_tokens))
-    return _TaskAnswers(
-        replace(opened, model=cast_to(opened.model, _DTYPES[job.precision]))
-    )  # fmt: skip
+    return _TaskAnswers(replace(opened, model=_placed(opened.model, job)))
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ class _Vectors:
         model = open_vectors(folder, pooling or Pooling.MEAN)
         self._max_tokens = max_tokens or model.encoder.settings.max_positions
         self._tokenizer = open_task_tokenizer(folder)
-        self._model = cast_to(model, _DTYPES[job.precision])
+        self._model = _placed(model, job)
 
     def __call__(self, examples: Sequence[Example]) -> list[Added]:
         texts = [example.texts[0] for example in examples]
@@ -161,6 +160,10 @@ class _Vectors:
             self._model, self._tokenizer, texts, max_tokens=self._max_tokens
         )  # fmt: skip
         return [{VECTOR: vector_D} for vector_D in vectors_ED]
+
+
+def _placed(model: TaskModel, job: PredictJob) -> TaskModel:
+    return model.to(device=job.cluster.device, dtype=_DTYPES[job.precision])
 
 
 def plain_answer(answer: Any) -> Any:

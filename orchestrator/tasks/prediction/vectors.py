@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from orchestrator.encoder.build import open_encoder
@@ -48,9 +47,3 @@ def vectors_of(
         builder.end_example()
     (vectors_ED,) = run(model, builder.build())
     return vectors_ED
-
-
-def cast_to(model: TaskModel, dtype: torch.dtype) -> TaskModel:
-    """On the device that this process was given."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device=device, dtype=dtype)

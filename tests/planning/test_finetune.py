@@ -1,0 +1,103 @@
+"""What would spoil a fine-tune is told by its plan, by file and row, before anything starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.api import Orchestrator
+from orchestrator.cluster.place import Place
+from orchestrator.runs.plan import Plan
+from tests.tasks.encoders import an_encoder
+from tests.tasks.small import CONTEXT
+
+pytestmark = pytest.mark.slow
+
+GOOD = [{"text": f"the river {n}", "label": "ab"[n % 2]} for n in range(20)]
+SCORES = [{"text": f"the river {n}", "score": n / 4} for n in range(20)]
+Rows = Sequence[dict[str, Any]]
+
+
+def planned(folder: Path, kind: str, splits: dict[str, Rows], *more: str, **encoder: Any) -> Plan:
+    model = an_encoder(folder / "encoder", **encoder)
+    words = [f"encoder={model}", "task=own_classes", f"task.kind={kind}", "task.data.kind=jsonl"]
+    for name, some in splits.items():
+        file = folder / f"{name}.jsonl"
+        file.write_text("".join(f"{json.dumps(row)}\n" for row in some))
+        words.append(f"task.data.splits.{name}.path=[{file}]")
+    orchestrator = Orchestrator(str(folder / "runs"), working_dir=folder)
+    words = ["task.max_tokens=32", *words, *more]
+    return orchestrator.plan("finetune", words, place=Place.HERE)
+
+
+def findings(folder: Path, *given: Any, **encoder: Any) -> str:
+    made = planned(folder, *given, **encoder)
+    return "\n".join(map(str, made.findings)).replace(f"{folder}/", "")
+
+
+def test_a_second_text_that_nobody_reads_is_warned_of(tmp_path: Path) -> None:
+    rows = [row | {"pair": "the hills"} for row in GOOD]
+    made = planned(tmp_path, "classification", {"train": rows})
+    assert made.findings == ()
+    (warning,) = made.warnings
+    assert "have a column pair, which is not read: task.columns.pair=pair reads it." in warning
+
+
+def test_labels_that_training_never_had_and_too_long_samples_are_told_together(
+    tmp_path: Path,
+) -> None:
+    validation = [*GOOD[:4], {"text": "the hills", "label": "c"}]
+    splits = {"train": GOOD, "validation": validation}
+    told = findings(tmp_path, "classification", splits, "task.max_tokens=100", positions=64)
+    assert "validation.jsonl, line 5" in told and "'c' is in no training example" in told
+    assert "task.max_tokens=100 is more than the 64 positions" in told
+
+
+def test_rows_without_a_column_or_a_label_are_named(tmp_path: Path) -> None:
+    rows = [*GOOD, {"text": "no label"}, {"text": "the coast", "label": ""}]
+    told = findings(tmp_path, "classification", {"train": rows})
+    assert "train.jsonl, line 21 has no label; it has text." in told
+    assert "train.jsonl, line 22: label (empty) is no label." in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "target"),
+    [
+        ("classification", [{**row, "label": "a"} for row in GOOD], "a"),
+        ("regression", [{**row, "score": 2} for row in SCORES], "2.0"),
+        ("tagging", [{"words": ["a"] * n, "tags": ["O"] * n} for n in range(1, 20)], "O"),
+    ],
+)
+def test_targets_that_are_all_the_same_teach_nothing(
+    tmp_path: Path, kind: str, rows: Rows, target: str
+) -> None:
+    told = findings(tmp_path, kind, {"train": rows})
+    assert told.startswith("task.data.splits.train: all 1")
+    assert f"examples have the target {target!r} and nothing can be learned" in told
+
+
+def test_tags_are_as_many_as_words(tmp_path: Path) -> None:
+    rows = [{"words": ["the", "river"], "tags": ["O", "B-x"]}] * 9
+    rows.append({"words": ["the", "river"], "tags": ["O"]})
+    told = findings(tmp_path, "tagging", {"train": rows})
+    assert "train.jsonl, line 10: 2 words" in told and "1 tag" in told
+
+
+def test_an_answer_is_in_its_context(tmp_path: Path) -> None:
+    answers = [{"text": ["coffee"], "answer_start": [CONTEXT.index("coffee") + n]} for n in (0, 1)]
+    rows = [{"question": "what?", "context": CONTEXT, "answers": one} for one in answers]
+    told = findings(tmp_path, "qa", {"train": rows}, "task.stride=8")
+    assert "train.jsonl, line 2" in told and "line 1" not in told
+
+
+def test_a_score_that_is_no_number_and_a_missing_tokenizer_are_told_together(
+    tmp_path: Path,
+) -> None:
+    rows = [*SCORES, {"text": "the sea", "score": float("nan")}, {"text": "a sea", "score": "4,5"}]
+    told = findings(tmp_path, "regression", {"train": rows}, has_tokenizer=False)
+    assert "train.jsonl, line 21" in told and "train.jsonl, line 22" in told
+    assert "encoder has no tokenizer: none of tokenizer.json" in told
