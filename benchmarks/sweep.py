@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 from transformers import BertConfig, BertModel
+from transformers.utils import logging
 
 from data.fetch import MINILM, SENTIMENT, SIMILARITY, fetch
 from orchestrator.runs.find import open_run
@@ -67,6 +68,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--brief", action="store_true")
     asked = parser.parse_args()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
         for part in asked.parts:

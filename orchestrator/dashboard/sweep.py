@@ -95,6 +95,7 @@ def told(known: Known, board: Board) -> dict[str, Any]:
         "metric": board.metric,
         "is_loss": board.is_loss,
         "search": _search(job),
+        "is_over": known.status.state.is_over,
         "wanted": board.num_wanted,
         "done": sum(trial.is_over for trial in tried),
         "counts": {fate.value: board.count(fate) for fate in Fate},

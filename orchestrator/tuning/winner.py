@@ -94,7 +94,13 @@ def conclude(attempt: Attempt, book: Book, prepared: str, chooser: Metric) -> No
     if job.evaluation.test:
         asked = _Asked(run=attempt.run.uri, folder=winner.trial.folder, prepared=prepared)
         for _, scores in run_tasks(
-            attempt, _on_test, [asked], stage="measuring the winner", sizes=[1], unit="models"
+            attempt,
+            _on_test,
+            [asked],
+            stage="measuring the winner",
+            sizes=[1],
+            unit="models",
+            has_model=True,
         ):
             metrics |= {TEST: scores} if scores else {}
     attempt.progress.show("keeping the winner's model")
@@ -125,8 +131,6 @@ def _count(book: Book, fate: Fate) -> int:
 
 def _on_test(asked: _Asked, tell: Callable[[int], None]) -> dict[str, float | None]:
     """As a task, where the workers are. Empty where there is no test split."""
-    import torch
-
     from orchestrator.encoder.nearby import nearby
     from orchestrator.tasks.directory import open_task_directory
     from orchestrator.tasks.metrics.metric import measure, outcome_of
@@ -140,6 +144,6 @@ def _on_test(asked: _Asked, tell: Callable[[int], None]) -> dict[str, float | No
     portion = task.splits[TEST]
     with nearby(run.storage.child(asked.folder).uri_of(layout.EXPORT)) as folder:
         opened = open_task_directory(folder)
-    opened.model.to("cuda" if torch.cuda.is_available() else "cpu")
+    opened.model.to(run.job().cluster.device)
     said = predict(opened.model, portion.features, portion.examples, task.labels, opened.task)
     return without_nan(measure(opened.task, outcome_of(portion.examples, said, task.labels)))

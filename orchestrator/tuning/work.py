@@ -31,6 +31,7 @@ from orchestrator.training.finetune import TaskStart, finetune
 from orchestrator.training.loop import End
 from orchestrator.training.standing import Standing
 from orchestrator.tuning.judge import NUMBER
+from orchestrator.tuning.lines import named_lines
 from orchestrator.tuning.port import Live, Said, TrialPort
 from orchestrator.tuning.queue import POINT, UNTIL
 
@@ -54,6 +55,7 @@ class Work:
     def __init__(self, at_hand: AtHand, config: Mapping[str, Any]) -> None:
         """`config` is what the queue gave to Tune."""
         self._at_hand = at_hand
+        self._name = f"trial {config[NUMBER]:04d}"
         self._folder: Storage = at_hand.run.child(layout.trial(config[NUMBER]))
         self._job = job = self._job_of(config)
         self._per_epoch = -(-len(at_hand.prepared.training.features) // job.batch.examples)
@@ -99,7 +101,8 @@ class Work:
                 if commit is not None and commit.step == self._rest:
                     return self._said_at_rest(commit)
                 start = TaskStart(encoder=at_hand.encoder, prepared=at_hand.prepared, commit=commit)
-                ending = finetune(port, one, start)
+                with named_lines(self._name):
+                    ending = finetune(port, one, start)
             finally:
                 port.close()
             if self._rested is not None and ending.end is End.STOPPED:

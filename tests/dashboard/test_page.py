@@ -284,7 +284,7 @@ def test_settings_and_values_of_trials_are_pictured_together(sweep: Browser) -> 
     assert sweep.texts(".weight code")[0] == "optim.lr"
     assert "10 trials" in sweep.texts(".importance")[0]
     sweep.find('[data-axis="x"]').send_keys("batch.examples")
-    sweep.until("document.querySelector('.scatter').dataset.axes === 'accuracy batch.examples'")
+    sweep.until("document.querySelector('.scatter').dataset.axes === 'batch.examples accuracy'")
     assert len(sweep.texts(".dot")) == 29, "one has no value"
     sweep.drag_along(".parallel .axis .handle", 60)
     kept = sweep.until("30 - document.querySelectorAll('.parallel .out').length")

@@ -134,10 +134,20 @@ class CorpusTokenizer:
         return self._pipeline.decode([int(number) for number in ids], skip_special_tokens=False)
 
     def pieces(self, ids: Integers | Sequence[int]) -> list[str]:
-        """Each token as it looks in a text, with the space that comes before it."""
+        """Each token as it looks in a text, with the space before it; � for a part of a letter."""
         if self._lead:
             return [self.decode([number]) for number in ids]
-        return [_piece(name) for name in self.words(ids)]
+        return [self._piece(name) for name in self.words(ids)]
+
+    def _piece(self, name: str) -> str:
+        """WordPiece marks what goes on with a word, Unigram where one begins."""
+        if self._marks_begin:
+            return name.replace("▁", " ")
+        return name[2:] if name.startswith("##") else f" {name}"
+
+    @cached_property
+    def _marks_begin(self) -> bool:
+        return any(name.startswith("▁") for name in self._names)
 
     def words(self, ids: Integers | Sequence[int]) -> list[str]:
         return [self._names[int(number)] for number in ids]
@@ -188,13 +198,6 @@ class CorpusTokenizer:
         names = sorted((self._names[number] for number in self._special_ids), key=len, reverse=True)
         pattern = "|".join(re.escape(name) for name in names)
         return re.sub(pattern, lambda found: f"{found[0][0]} {found[0][1:]}", text)
-
-
-def _piece(name: str) -> str:
-    """WordPiece marks what goes on with a word, Unigram where one begins."""
-    if name.startswith("##"):
-        return name[2:]
-    return name.replace("▁", " ") if "▁" in name else f" {name}"
 
 
 def _unknown_id(model: dict[str, Any], ids: dict[str, int], roles: dict[str, int]) -> int | None:

@@ -108,6 +108,17 @@ def test_words_with_their_space_are_told_apart(
         assert whole_words(made, made.encode([[sentence]])) == sentence.split()
 
 
+@pytest.mark.parametrize("algorithm", list(Algorithm), ids=str)
+def test_pieces_laid_end_to_end_are_the_text(
+    trained: dict[Algorithm, Path], algorithm: Algorithm
+) -> None:
+    made = open_tokenizer(trained[algorithm])
+    for sentence in SENTENCES[:6]:
+        text = " ".join(word for word in sentence.split() if word.isascii() and word.isalpha())
+        pieces = made.pieces(made.encode([[text]]).tokens_T)
+        assert "".join(pieces).strip() == text
+
+
 def test_wordpiece_words_end_at_punctuation(trained: dict[Algorithm, Path]) -> None:
     made = open_tokenizer(trained[Algorithm.WORDPIECE])
     rows = made.encode([["Nobody knows, 1,302 of them", "have no name."]])

@@ -22,15 +22,16 @@ export class Leaderboard {
     this.body.addEventListener("click", (event) => { if (!event.target.closest("a") && trialOf(event) !== null) look.open(trialOf(event)); });
   }
 
-  columns({ dimensions, metric }) {
+  columns(answer) {
+    const { dimensions, metric } = answer;
     return [
       ["rank", "#", (trial) => trial.rank, (trial) => trial.rank ?? ""],
       ["trial", "trial", (trial) => trial.trial, (trial) => h("a", { href: `#/run/${trial.run}` }, named(trial.trial),
         origin(trial) ? h("span", { class: "hint" }, ` ${origin(trial)}`) : null)],
       ["value", metric, (trial) => trial.value, (trial) => number(trial.value)],
       ["epochs", "epochs", (trial) => trial.epochs, (trial) => number(trial.epochs)],
-      ["fate", "fate", (trial) => trial.fate, (trial) => h("span", { class: "state", data: { state: FATES[trial.fate] }, title: trial.reason },
-        NAMES[trial.fate], trial.fate === "failed" && trial.reason ? h("span", { class: "reason" }, trial.reason) : null)],
+      ["fate", "fate", (trial) => trial.fate, (trial) => h("span", { class: "state", data: { state: stateOf(trial.fate, answer) }, title: trial.reason },
+        fateOf(trial.fate, answer), trial.fate === "failed" && trial.reason ? h("span", { class: "reason" }, trial.reason) : null)],
       ...dimensions.map(({ key }) => [key, key, (trial) => trial.point[key] ?? null, (trial) => (key in trial.point ? shown(trial.point[key]) : "")]),
       ["seed", "seed", (trial) => trial.seed, (trial) => String(trial.seed)],
       ["took_s", "time", (trial) => trial.took_s, (trial) => duration(trial.took_s)],
@@ -102,8 +103,10 @@ export class Leaderboard {
   }
 }
 
-export const NAMES = { open: "running", finished: "finished", stopped: "given up", failed: "failed" };
-const FATES = { open: "running", finished: "finished", stopped: "stopped", failed: "failed" };
+// What is open when nobody runs the sweep waits for a resume.
+const STATES = { open: "running", finished: "finished", stopped: "stopped", failed: "failed" };
+const stateOf = (fate, answer) => (fate === "open" && answer.is_over ? "queued" : STATES[fate]);
+export const fateOf = (fate, answer) => (fate === "stopped" ? "given up" : fate === "open" && answer.is_over ? "unfinished" : STATES[fate]);
 const WORDS = ["trial", "fate"];
 const named = (trial) => String(trial).padStart(4, "0");
 const shown = (value) => (typeof value === "number" ? number(value) : plain(value));

@@ -20,7 +20,7 @@ export class Parallel {
     this.resized.observe(this.node);
     this.svg.addEventListener("pointermove", (event) => this.moved(event));
     this.svg.addEventListener("pointerleave", () => look.point(null));
-    this.svg.addEventListener("click", () => { if (look.hot !== null && !this.isDragged) look.open(look.hot); });
+    this.svg.addEventListener("click", (event) => { if (look.hot !== null && !event.target.closest(".handle")) look.open(look.hot); });
   }
 
   close() { this.resized.disconnect(); }

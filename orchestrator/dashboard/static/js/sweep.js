@@ -2,7 +2,7 @@
 // same trial when one is pointed at, and the same trials when a brush keeps some.
 
 import { h, nothing, number } from "./dom.js";
-import { Leaderboard, NAMES } from "./leaderboard.js";
+import { fateOf, Leaderboard } from "./leaderboard.js";
 import { Parallel } from "./parallel.js";
 import { Scatter } from "./scatter.js";
 import { SweepCurves } from "./sweep_curves.js";
@@ -60,7 +60,7 @@ export function sweepPart(id, values) {
     facts.replaceChildren(...[
       [`best ${seen.metric}`, best ? number(best.value) : "—"],
       ["configurations", `${seen.done} / ${seen.wanted}`],
-      ...Object.keys(NAMES).filter((fate) => counts[fate]).map((fate) => [NAMES[fate], String(counts[fate])]),
+      ...Object.keys(counts).filter((fate) => counts[fate]).map((fate) => [fateOf(fate, seen), String(counts[fate])]),
       ["epochs in all", number(seen.epochs)],
       ["search", seen.search],
     ].map(([name, value]) => h("div", { data: { fact: name } }, h("dt", {}, name), h("dd", {}, value))));
@@ -91,9 +91,9 @@ export function sweepPart(id, values) {
   };
 }
 
-function sentence({ trials, metric }, number_) {
-  const trial = trials.find((one) => one.trial === number_);
+function sentence(answer, number_) {
+  const trial = answer.trials.find((one) => one.trial === number_);
   if (!trial) return "";
   const settings = Object.entries(trial.point).map(([key, value]) => `${key}=${typeof value === "number" ? number(value) : value}`);
-  return `trial ${String(trial.trial).padStart(4, "0")}, ${NAMES[trial.fate]}: ${metric} ${number(trial.value) || "—"} after ${number(trial.epochs)} epochs; ${settings.join(", ")}`;
+  return `trial ${String(trial.trial).padStart(4, "0")}, ${fateOf(trial.fate, answer)}: ${answer.metric} ${number(trial.value) || "—"} after ${number(trial.epochs)} epochs; ${settings.join(", ")}`;
 }
