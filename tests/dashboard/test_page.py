@@ -298,6 +298,7 @@ def test_settings_and_values_of_trials_are_pictured_together(sweep: Browser) -> 
     assert sweep.texts(".pointed")[0].startswith("trial 0012, finished: accuracy 0.88")
     sweep.theme("dark")
     sweep.size(1280, 1500)
+    sweep.ask("scrollTo(0, 0)")
     picture(sweep, "sweep-dark")
     sweep.theme("light")
     picture(sweep, "sweep")

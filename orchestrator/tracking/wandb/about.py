@@ -33,6 +33,12 @@ class About:
     uri: str
     started: float  # seconds since the epoch
     has_parts: bool = False  # it is their group, whether it measures something itself or not
+    is_part: bool = False
+
+    @property
+    def is_one_of_many(self) -> bool:
+        """In one process: W&B is to keep their runs apart."""
+        return self.has_parts or self.is_part
 
     @property
     def links(self) -> dict[str, str]:
@@ -82,6 +88,7 @@ def describe_part(part: Part, tracking: Tracking, status: Status) -> About:
         notes="",
         uri=part.folder.uri,
         started=status.created,
+        is_part=True,
     )
 
 

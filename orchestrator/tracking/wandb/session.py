@@ -50,7 +50,7 @@ class Session:
                 config=about.config,
                 resume="allow" if mode is Mode.ONLINE else None,
                 mode=how,
-                reinit="create_new",  # one process shows a sweep and its trials
+                reinit="create_new" if about.is_one_of_many else None,
                 dir=str(folder),
                 settings=_settings(mode, finish_s),
             )
@@ -67,7 +67,7 @@ class Session:
 
     def link(self, about: About) -> None:
         """To other runs of the same project, as addresses beside their names."""
-        if self.url is None:
+        if self.url is None or not (about.links or about.has_parts):
             return
         links = dict(about.links)
         links |= {f"{kind}_url": self._address(run) for kind, run in about.links.items()}
