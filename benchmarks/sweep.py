@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from rig.bench import ROOT, Bench, Row, measure, output
 from transformers import BertConfig, BertModel
 from transformers.utils import logging
 
@@ -35,7 +34,6 @@ from orchestrator.tracking.metrics import read_metrics
 from orchestrator.tuning.board import Board, read_board
 from orchestrator.tuning.trials import Fate, Trial
 
-ROOT = Path(__file__).resolve().parent.parent
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 AT_ONCE = 2
 WARMUP = 50  # steps, on both sides
@@ -52,36 +50,18 @@ class Ground:
         return brief if self.is_brief else count
 
 
-Row = dict[str, Any]
-
-
 def main() -> None:
-    parts: dict[str, Callable[[Ground], Iterator[Row]]] = {
-        "standard": standard,
-        "overhead": overhead,
-        "asha": asha,
-    }
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("parts", nargs="*", default=list(parts), choices=[*parts, []])
-    parser.add_argument("--json", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--brief", action="store_true")
-    asked = parser.parse_args()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
-        for part in asked.parts:
-            folder = Path(scratch, part)
-            folder.mkdir()
-            for found in parts[part](Ground(folder=folder, is_brief=asked.brief)):
-                rows.append(found | {"figure": f"{part}: {found['figure']}"})
-    for each in rows:
-        bound = f"(must be {each['bound']})" if "bound" in each else ""
-        print(f"  {each['figure']:<62} {each['value']:>9,.4g} {each['unit']:<4} {bound}")
-    if asked.json:
-        asked.json.write_text(json.dumps(rows, indent=1) + "\n")
+    measure({each.__name__: partial(part, each) for each in (standard, overhead, asha)}, parser)
+
+
+def part(figures: Callable[[Ground], Iterator[Row]], bench: Bench) -> list[Row]:
+    folder = bench.scratch / figures.__name__
+    folder.mkdir()
+    return list(figures(Ground(folder=folder, is_brief=bench.asked.brief)))
 
 
 def standard(ground: Ground) -> Iterator[Row]:
@@ -281,12 +261,7 @@ def _saved(model: BertModel, source: Path, folder: Path) -> Path:
 
 def timed(command: list[str], where: Path) -> float:
     began = time.perf_counter()
-    environment = os.environ | {"WANDB_MODE": "disabled", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        command, cwd=where, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    output(command, {"WANDB_MODE": "disabled", "PYTHONPATH": str(ROOT)}, where)
     return time.perf_counter() - began
 
 

@@ -67,12 +67,15 @@ class Bench:
         return json.loads(answer.read_text())
 
 
-def output(words: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+def output(
+    words: Sequence[str], environment: Mapping[str, str] | None = None, where: Path = ROOT
+) -> str:
+    """What a command printed; its own words where it failed."""
     done = subprocess.run(
         words,
         capture_output=True,
         text=True,
-        cwd=ROOT,
+        cwd=where,
         env=os.environ | (environment or {}),
         check=False,
     )
