@@ -61,7 +61,8 @@ def main() -> None:
 def part(figures: Callable[[Ground], Iterator[Row]], bench: Bench) -> list[Row]:
     folder = bench.scratch / figures.__name__
     folder.mkdir()
-    return list(figures(Ground(folder=folder, is_brief=bench.asked.brief)))
+    ground = Ground(folder=folder, is_brief=bench.asked.brief)
+    return [row | {"figure": f"{folder.name}: {row['figure']}"} for row in figures(ground)]
 
 
 def standard(ground: Ground) -> Iterator[Row]:
