@@ -47,6 +47,12 @@ def pytest_configure() -> None:
     gc.disable()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def torchs_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """torch.compile would leave a folder beside those of the tests."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path_factory.mktemp("compiled"))
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -182,7 +183,12 @@ def test_what_only_looks_imports_no_framework(home: Path) -> None:
         "heavy = {'ray', 'torch', 'deepspeed', 'transformers', 'datasets', 'wandb'};"
         "print(codes, sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"HOME": str(home)},  # doctor looks at the token of whose home it is
+    )
     assert done.stderr.splitlines()[-1] == "[0, 0, 0] []", done.stderr
 
 

@@ -80,6 +80,7 @@ def test_other_libraries_open_what_was_made(prepared: Path) -> None:
     assert tokenizer.mask_token == "[MASK]"
 
 
+@pytest.mark.slow
 @settings(max_examples=3)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_any_order_of_parts_gives_the_same_bytes(
@@ -96,6 +97,7 @@ def test_any_order_of_parts_gives_the_same_bytes(
     assert bytes_of(target) == bytes_of(prepared)
 
 
+@pytest.mark.slow
 def test_copies_are_left_out_across_parts_and_counted(source: Path, tmp_path: Path) -> None:
     doubled = tmp_path / "doubled.txt"
     doubled.write_text(text_of(DOCUMENTS + DOCUMENTS[::-1]))

@@ -45,6 +45,7 @@ def test_new_weights_are_a_function_of_the_seed(model: Model) -> None:
     assert not torch.equal(weights[0], weights[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [BERT, ROBERTA], ids=lambda model: model.family)
 def test_what_is_saved_opens_again_and_in_transformers(model: Model, tmp_path: Path) -> None:
     encoder, feed = encoder_of(model).eval(), feed_of([30])

@@ -65,6 +65,7 @@ def test_mistakes_of_every_layer_come_in_one_report(
     assert PLANTED not in report
 
 
+@pytest.mark.slow
 def test_an_extension_that_does_not_import_is_a_finding(project: Path) -> None:
     sources = {
         "lost": (None, "No module named 'lost'"),

@@ -119,6 +119,7 @@ def test_deepspeed_still_holds_what_it_was_seen_to_hold(tmp_path: Path) -> None:
         assert told == pytest.approx(row["checkpoint_bytes"], rel=0.01), case
 
 
+@pytest.mark.slow
 def test_states_agree_with_deepspeeds_own_estimates_where_both_speak_of_the_same() -> None:
     """Parameters, fp32 copy, moments: ZeRO 2 and 3, 16 bits, nothing offloaded.
 

@@ -67,6 +67,7 @@ def test_a_run_is_found_by_a_part_of_its_id(local: LocalStorage, plan: Plan) -> 
         archive.find(f"../{IDS[0]}")
 
 
+@pytest.mark.slow
 def test_runs_can_be_listed_while_others_are_deleted(local: LocalStorage, plan: Plan) -> None:
     archive = Archive(local)
     for number in range(30):

@@ -109,6 +109,7 @@ def test_a_field_cannot_stand_in_for_the_events_own(local: LocalStorage, name: s
 # ----- torn files
 
 
+@pytest.mark.slow
 def test_torn_last_line_is_ignored_and_repaired_at_every_byte(tmp_path: Path) -> None:
     """Wherever a death cuts the file: whole events survive, the torn one goes, new ones follow."""
     storage = open_storage(tmp_path / "run")

@@ -47,6 +47,7 @@ def test_all_of_glue_and_one_of_every_kind_are_there() -> None:
     assert {"validation", "mismatched"} <= set(mnli.data.splits)
 
 
+@pytest.mark.slow
 def test_the_questions_of_the_factbook_have_their_answers_in_their_contexts() -> None:
     task = task_in(bundled("conf") / "task" / "factbook_questions.yaml")
     kind, columns = kind_of(task), Columns(task=task)

@@ -122,6 +122,7 @@ def played(run: Path, job: SweepJob, kills: Iterator[tuple[int, int]]) -> dict[i
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", [SearchKind.PBT, pytest.param(SearchKind.PB2, marks=pytest.mark.slow)]
 )

@@ -6,6 +6,8 @@ import csv
 import json
 from contextlib import closing
 
+import pytest
+
 from orchestrator.runs.ledger import read_events
 from orchestrator.runs.storage import LocalStorage
 from orchestrator.settings.sweep import SweepJob
@@ -73,6 +75,7 @@ def test_the_leaderboard_has_every_trial_the_best_first(local: LocalStorage) -> 
     assert [exhibit.file for exhibit in list_exhibits(local)] == ["000003-leaderboard.table.json"]
 
 
+@pytest.mark.slow
 def test_what_mattered_is_said_from_eight_trials_on(local: LocalStorage) -> None:
     job = a_sweep(trials=8)
     with a_book(local, job) as book:

@@ -41,6 +41,7 @@ def reads_of(mixture: Mixture, epoch: int, seed: int = 0) -> np.ndarray:
     return mixture.documents(np.arange(mixture.num_reads), seed=seed, epoch=epoch)
 
 
+@pytest.mark.slow
 @given(mixtures, seeds, st.integers(0, 20))
 def test_no_document_is_read_again_before_all_of_its_portion_were(
     mixture: Mixture, seed: int, first: int
@@ -94,6 +95,7 @@ def test_a_repeat_is_numbered_in_its_epoch() -> None:
         assert len(half) == 6 and (half // REPEAT).sum() == (2 if epoch % 2 == 0 else 4)
 
 
+@pytest.mark.slow
 def test_which_half_is_read_first_is_a_matter_of_the_seed() -> None:
     counts = np.zeros((2, 10))
     for seed in range(200):

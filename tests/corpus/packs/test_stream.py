@@ -156,6 +156,7 @@ def test_only_the_last_micro_batch_of_a_rank_runs_short(share: Share) -> None:
     assert share.accumulation == -(-share.packs_per_step // (share.world * share.micro_packs))
 
 
+@pytest.mark.slow
 @given(filled, recipes, st.integers(0, 3))
 def test_windows_share_out_the_epochs_documents(
     sentences: Lengths, recipe: Recipe, epoch: int

@@ -87,6 +87,7 @@ def test_an_epoch_has_every_token_once_across_a_change_of_length(
         assert len(set(ids(own))) == len(ids(own))
 
 
+@pytest.mark.slow
 @given(documents, recipes)
 def test_a_resume_at_any_place_goes_on_in_the_length_of_its_window(
     sentences: Lengths, recipe: Recipe

@@ -66,6 +66,7 @@ def test_rows_come_back_in_any_order_and_as_often_as_asked_for(
     assert_equal(split.read(np.arange(len(sentences))), corpus.all())
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(filled, seeds, folders)
 def test_a_stream_of_shards_is_that_of_the_same_documents_in_memory(

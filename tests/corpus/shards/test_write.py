@@ -148,6 +148,7 @@ def test_a_document_that_no_row_can_hold_is_refused(local: LocalStorage) -> None
         write_shards(local, [rows])
 
 
+@pytest.mark.slow
 def test_no_more_than_a_batch_is_held(tmp_path: Path) -> None:
     """A shard of 17 MB; a batch is 40 kB."""
     writer = ShardWriter(

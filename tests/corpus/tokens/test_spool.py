@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from orchestrator.corpus.tokens.spool import Spool
 
 
@@ -18,6 +20,7 @@ def test_frequent_characters_find_their_places_first() -> None:
     assert characters(texts, 1) == ""
 
 
+@pytest.mark.slow
 def test_characters_of_one_in_ten_million_are_noise() -> None:
     texts = ["x" * 1_000_000] * 10
     assert characters([*texts, "yyz"], 9) == "xy"

@@ -70,6 +70,7 @@ def test_an_upload_holds_little_and_is_done_with_what_it_was_given(s3_uri: str) 
     assert far.read(path(400, "x")) == expected
 
 
+@pytest.mark.slow
 def test_a_large_file_is_not_held_in_memory(local: LocalStorage) -> None:
     memory = bytes(2**27)
     pen = Checkpoints(local).open_rank(400, 0, attempt=1)
