@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +38,9 @@ settings.load_profile("here")
 # Runs of tests are not followed to W&B, whatever this machine has, unless they ask for it.
 os.environ["WANDB_MODE"] = "disabled"
 
+# torch makes this folder when it is imported.
+_COMPILED = os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp(prefix="orchestrator-tests-")
+
 _numbers = itertools.count()
 
 # A server and its round trips, where the same law was just seen on a disk.
@@ -47,10 +52,8 @@ def pytest_configure() -> None:
     gc.disable()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def torchs_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """torch.compile would leave a folder beside those of the tests."""
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path_factory.mktemp("compiled"))
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_COMPILED, ignore_errors=True)
 
 
 def pytest_collection_finish() -> None:

@@ -71,6 +71,7 @@ def told(storage: Path) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.long
 def test_a_killed_sweep_tries_every_configuration_once(
     orchestrate: Orchestrate, environment: dict[str, str], encoder: Path, tmp_path: Path
 ) -> None:

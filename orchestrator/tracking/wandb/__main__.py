@@ -72,12 +72,13 @@ def _forward(run: RunFolder, tracking: Tracking, asked: argparse.Namespace) -> i
         report = Report(standing=Standing.COMPLETE, mode=tracking.mode.value, run=run.id)
         write_report(run.storage, report)
         return COMPLETE
+    _prepare_environment(run)
     from orchestrator.tracking.wandb.fleet import Fleet
     from orchestrator.tracking.wandb.forward import Forwarding, Pace
     from orchestrator.tracking.wandb.session import server_url
 
     try:
-        about, access = describe(run, tracking), _reach(run, tracking, server_url)
+        about, access = describe(run, tracking), _reach(tracking, server_url)
     except RequestError as err:
         _tell_behind(run, tracking.mode, err)
         return REFUSED
@@ -111,8 +112,7 @@ def _forward(run: RunFolder, tracking: Tracking, asked: argparse.Namespace) -> i
     return COMPLETE if report.standing is Standing.COMPLETE else TRY_AGAIN
 
 
-def _reach(run: RunFolder, tracking: Tracking, server_url: Callable[[], str]) -> Access:
-    _prepare_environment(run)
+def _reach(tracking: Tracking, server_url: Callable[[], str]) -> Access:
     with within(_SETUP_S, lambda: _leave(TRY_AGAIN)):  # it starts wandb-core
         url = server_url()
     is_near = tracking.mode in (Mode.OFFLINE, Mode.OFF)
@@ -137,7 +137,7 @@ def _tell_behind(run: RunFolder, mode: Mode, err: Exception) -> None:
 
 
 def _prepare_environment(run: RunFolder) -> None:
-    """Everything that wandb keeps goes below one folder, which the next forwarder clears."""
+    """Before wandb is loaded: all that it keeps goes where the next forwarder clears it."""
     clean(os.environ)
     scratch = places.scratch(run.id)
     places.clear(scratch)  # of the forwarder before
