@@ -7,14 +7,12 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
 from orchestrator.api import Run
 from orchestrator.cli.given import Json, RunName, Storage, find
-from orchestrator.cli.screen import console, footer, show_json, table
+from orchestrator.cli.screen import console, footer, show_json
 from orchestrator.errors import RequestError
 from orchestrator.runs.result import read_result
-from orchestrator.settings.units import format_duration
 from orchestrator.tuning.board import (
     Board,
     best_overrides,
@@ -23,13 +21,13 @@ from orchestrator.tuning.board import (
     way_of_best,
 )
 from orchestrator.tuning.extend import extend as extend_sweep
+from orchestrator.tuning.picture import draw_board
 from orchestrator.tuning.population import Stretch
-from orchestrator.tuning.trials import Fate, Leg, Trial
+from orchestrator.tuning.trials import Fate, Trial
 
 app = typer.Typer()
 verbs = typer.Typer(help="A sweep: status, best, extend.", no_args_is_help=True)
 app.add_typer(verbs, name="sweep")
-_COLOURS = {Fate.OPEN: "green", Fate.STOPPED: "yellow", Fate.FAILED: "bold red"}
 _MOST_ROWS = 20
 
 
@@ -116,44 +114,12 @@ def _draw(found: Run, board: Board, state: str) -> None:
     if not board.trials:
         console.print("No trial has begun yet.")
         return
-    keys = list(dict.fromkeys(key for trial in board.trials for key in trial.point))
-    has_taken = any(trial.taken for trial in board.trials)
-    settings = [*keys, "took over"] if has_taken else keys
-    rows = table("trial", "", board.metric, "epochs", *settings, "seed", "took", "")
-    for trial in board.trials[:_MOST_ROWS]:
-        rows.add_row(*_cells(trial, keys, has_taken=has_taken))
-    console.print(rows)
+    console.print(draw_board(board, most=_MOST_ROWS))
     if len(board.trials) > _MOST_ROWS:
         console.print(f"  … and {len(board.trials) - _MOST_ROWS} more; --json has all.")
     part = found.id.rpartition("-")[2]
     more = [] if board.is_population else [f"orchestrator sweep extend {part} --trials 20"]
     footer(f"orchestrator sweep best {part}", *more)
-
-
-def _cells(trial: Trial, keys: list[str], *, has_taken: bool) -> list[str | Text]:
-    value = trial.value if trial.is_over else trial.latest
-    again = "" if trial.again_of is None else f" of {trial.again_of:04d}"
-    return [
-        f"{trial.number:04d}{again}",
-        Text(trial.fate.value, style=_COLOURS.get(trial.fate, "")),
-        "" if value is None else f"{value:.4f}",
-        f"{trial.epochs:g}" if trial.measured else "",
-        *(_said(trial.point.get(key)) for key in keys),
-        *([", ".join(_took_over(leg) for leg in trial.taken)] if has_taken else []),
-        str(trial.seed),
-        "" if trial.took_s is None else format_duration(trial.took_s),
-        trial.reason if trial.fate is Fate.FAILED else "",
-    ]
-
-
-def _took_over(leg: Leg) -> str:
-    return f"{leg.source:04d} at {leg.epochs:g}"
-
-
-def _said(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _plain(trial: Trial) -> dict[str, Any]:

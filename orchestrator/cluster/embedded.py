@@ -29,6 +29,7 @@ def ray_environment(place: Place, scratch: Path, shared: str | None = None) -> d
     environment = {
         "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers stay in the submitted code
         "RAY_worker_niceness": "0",  # at Ray's 15 whatever else runs on a node slows training down
+        "RAY_DEDUP_LOGS": "0",  # it leaves out lines that differ in numbers only: all our figures
         "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # it tells every printed line twice
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
         "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",  # for a dead rank it would wait 30 s

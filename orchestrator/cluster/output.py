@@ -18,8 +18,9 @@ _PREFIX = re.compile(r"^\((?:(?P<actor>[^()]+) )?pid=\w+(?:, ip=[\d.]+)?\) ?")
 # Actors of Ray Train's own machinery; what they mean for a run is told by the run's events.
 _RAYS_OWN = ("TrainController", "PlacementGroupCleaner", "TrainStateActor", "PreemptionWatcher")
 _CORE = re.compile(
-    r"^\[\d{4}-\d\d-\d\d [\d:,.]+ [A-Z] \d+ \d+\]|^[\d-]+ [\d:,]+\t(INFO|WARNING) "
-    r"|^\[[\d-]+ [\d:,]+\] \[WARNING\] \[real_accelerator.py:"  # DeepSpeed finds no GPU
+    r"^(?:trial \d+ \| )?(?:\[\d{4}-\d\d-\d\d [\d:,.]+ [A-Z] \d+ \d+\]"
+    r"|[\d-]+ [\d:,]+\t(INFO|WARNING) "
+    r"|\[[\d-]+ [\d:,]+\] \[WARNING\] \[real_accelerator.py:)"  # DeepSpeed finds no GPU
 )
 
 

@@ -16,7 +16,7 @@ from orchestrator.cluster.attempt import Attempt
 from orchestrator.cluster.tasks import Tell, run_tasks
 from orchestrator.corpus import layout
 from orchestrator.corpus.assemble import assemble, refuse_changed
-from orchestrator.corpus.picture import as_text, draw_corpus
+from orchestrator.corpus.picture import draw_corpus
 from orchestrator.corpus.prepare import (
     PartWork,
     WholeWork,
@@ -30,6 +30,7 @@ from orchestrator.corpus.text.parts import Part, plan_parts
 from orchestrator.errors import StorageError
 from orchestrator.runs import disk
 from orchestrator.runs.lease import RENEW_EVERY_S, Lease, LeaseLost
+from orchestrator.runs.picture import as_text
 from orchestrator.runs.storage import LocalStorage, Storage, open_storage
 from orchestrator.settings.corpus import Corpus, Duplicates
 from orchestrator.settings.prepare import PrepareJob

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import statistics
 from typing import Any
 
 import ray.train.torch
-from rich.console import Console
 from rich.table import Table
 
 from orchestrator.cluster.attempt import Attempt
 from orchestrator.cluster.measures import Bench
 from orchestrator.cluster.workers import Worker, run_workers, wait_until
+from orchestrator.runs.picture import as_text
 from orchestrator.settings.probe import CHECKS, ProbeJob
 from orchestrator.tracking.metrics import MetricsWriter
 
@@ -71,10 +70,5 @@ def draw(rows: list[dict[str, Any]]) -> str:
     for name in rows[0]["values"]:
         cells = [f"{row['values'][name]:,.3g}" for row in shown]
         table.add_row(name, *cells)
-    console = Console(
-        file=io.StringIO(), width=min(200, 34 + 14 * len(shown)), force_terminal=False
-    )
-    console.print(table)
-    assert isinstance(console.file, io.StringIO)
     more = f"\n… and {len(rows) - 12} more ranks; all are in events/." if len(rows) > 12 else ""
-    return console.file.getvalue().rstrip() + more
+    return as_text(table, width=min(200, 34 + 14 * len(shown))) + more

@@ -5,11 +5,10 @@ Pure: values in, text out. `prepare` ends with it, and `corpus show` and `corpus
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from rich.console import Console, Group, RenderableType
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -22,7 +21,6 @@ from orchestrator.corpus.shards.statistics import Statistics
 from orchestrator.corpus.tokens.tokenizer import CorpusTokenizer
 from orchestrator.settings.units import format_bytes, format_count
 
-_WIDTH = 96
 _BAR = 40
 _SHOWN_TOKENS = 300  # of a document: enough to see how it was divided
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -119,11 +117,3 @@ def _joined(words: list[str], is_start_T: Bools) -> str:
     return "".join(
         f"{' ' if start else '·'}{word}" for word, start in zip(words, is_start_T, strict=True)
     ).strip()
-
-
-def as_text(drawn: RenderableType) -> str:
-    """For logs: no colours, a fixed width."""
-    console = Console(file=io.StringIO(), width=_WIDTH, force_terminal=False)
-    console.print(drawn)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue().rstrip()

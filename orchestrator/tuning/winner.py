@@ -15,15 +15,19 @@ from orchestrator.cluster.tasks import run_tasks
 from orchestrator.errors import RunFailed
 from orchestrator.runs import layout
 from orchestrator.runs.find import open_run
+from orchestrator.runs.picture import as_text
 from orchestrator.runs.result import read_result, write_result
 from orchestrator.runs.storage import Storage
 from orchestrator.settings.sweep import SweepJob
 from orchestrator.settings.task import TEST
 from orchestrator.tasks.metrics.metric import Metric
 from orchestrator.tasks.prepared import open_prepared
-from orchestrator.tuning.board import overrides_of
+from orchestrator.tuning.board import overrides_of, read_board
+from orchestrator.tuning.picture import draw_board
 from orchestrator.tuning.population import way_of
 from orchestrator.tuning.trials import Book, Fate, Trial, ranked, searched
+
+_SHOWN = 10  # trials, in the log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +123,7 @@ def conclude(attempt: Attempt, book: Book, prepared: str, chooser: Metric) -> No
     write_result(run, result | {"metrics": metrics} | facts)
     clear_folders(run, book, is_loss=chooser.is_loss, is_over=True)
     attempt.ledger.record("scored", best_step=result["best_step"], metrics=metrics, **facts)
+    print(as_text(draw_board(read_board(attempt.run), most=_SHOWN)))
     print(f"trial {winner.trial.number:04d} is the best: {' '.join(overrides)}")
     for split, values in metrics.items():
         told = ", ".join(f"{name} {value:.4f}" for name, value in values.items() if value)

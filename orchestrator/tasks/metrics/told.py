@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
+from orchestrator.runs import picture
 from orchestrator.tasks.metrics.report import Report
 from orchestrator.tasks.metrics.resample import LEVEL, Difference
 
@@ -79,21 +80,18 @@ def as_markdown(report: Report, differences: Sequence[Difference], names: Sequen
 
 def as_text(report: Report, differences: Sequence[Difference], names: Sequence[str]) -> str:
     """For a terminal and a log."""
-    console = Console(file=io.StringIO(), width=_WIDTH, force_terminal=False)
     title = f"{report.task}, {report.split}: {report.num_examples:,} examples"
-    console.print(_table(title, _METRICS, metric_rows(report)))
+    drawn: list[RenderableType] = [_table(title, _METRICS, metric_rows(report))]
     if differences:
-        console.print(_table(f"beside {names[1]}", _DIFFERENCES, difference_rows(differences)))
+        drawn.append(_table(f"beside {names[1]}", _DIFFERENCES, difference_rows(differences)))
     if report.classes:
-        console.print(_table("", _CLASSES, class_rows(report)))
-    console.print(_notes(report), highlight=False)
+        drawn.append(_table("", _CLASSES, class_rows(report)))
+    drawn.append(Text(_notes(report)))
     for mistake in report.mistakes[:3]:
         said = f"{_said(mistake.answer)} for {_said(mistake.target)}"
         sure = "" if math.isnan(mistake.confidence) else f" ({mistake.confidence:.0%})"
-        text = _short(" | ".join(mistake.texts))
-        console.print(f"  {said}{sure}: {text}", markup=False, highlight=False)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue().rstrip()
+        drawn.append(Text(f"  {said}{sure}: {_short(' | '.join(mistake.texts))}"))
+    return picture.as_text(*drawn, width=_WIDTH)
 
 
 def _notes(report: Report) -> str:
