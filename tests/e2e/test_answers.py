@@ -39,6 +39,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Saved("classification", here, {Algorithm.WORDPIECE: here / "words"}).folder
 
 
+@pytest.mark.long
 @pytest.mark.faults
 def test_a_killed_prediction_is_gone_on_with_and_answers_every_row_once(
     orchestrate: Orchestrate, environment: dict[str, str], model: Path, tmp_path: Path

@@ -117,6 +117,7 @@ def test_without_the_token_nothing_is_told(
     assert Path(cluster.token_file).stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.long
 def test_stop_then_resume_goes_on_with_the_same_run(
     orchestrate: Orchestrate, cluster: LocalCluster, environment: dict[str, str]
 ) -> None:
