@@ -14,30 +14,13 @@ from typing import Any
 from orchestrator.api.steps import steps_of
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.folder import RunFolder
-from orchestrator.runs.result import read_result
+from orchestrator.runs.result import Spread, read_result
 from orchestrator.settings.members import Member
 from orchestrator.settings.pipeline import PipelineJob
 from orchestrator.settings.task import METRICS, TEST
 
 _LOSS = "loss"  # is told by every fine-tune, and is no measure of a task
 AVERAGE = "average"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    median: float
-    least: float
-    most: float
-    values: tuple[float, ...]
-
-    @staticmethod
-    def of(values: list[float]) -> Spread:
-        return Spread(
-            median=statistics.median(values),
-            least=min(values),
-            most=max(values),
-            values=tuple(values),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +40,7 @@ class TaskScores:
             spread.median
             for metrics in self.splits.values()
             for name, spread in metrics.items()
-            if not (name in METRICS and METRICS[name].is_loss)
+            if spread.median is not None and not (name in METRICS and METRICS[name].is_loss)
         ]
         return statistics.fmean(found) if found else None
 
@@ -105,6 +88,7 @@ class Scores:
             for task in self.tasks
             for split, metrics in task.splits.items()
             for name, spread in metrics.items()
+            if spread.median is not None
         }
         return found if self.average is None else found | {AVERAGE: self.average}
 
@@ -117,7 +101,7 @@ class Scores:
                 yield task.name, "", "–", "", "", runs, states
             for split, metrics in task.splits.items():
                 for name, spread in metrics.items():
-                    across = f"{spread.least:.4f} to {spread.most:.4f}" if runs != "1 of 1" else ""
+                    across = str(spread) if runs != "1 of 1" else ""
                     yield task.name, split, name, f"{spread.median:.4f}", across, runs, states
         if self.average is not None:
             whole = sum(not task.is_apart for task in self.tasks)

@@ -7,7 +7,7 @@ on the validation split becomes the run's own.
 
 from __future__ import annotations
 
-import statistics
+import math
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from orchestrator.encoder.nearby import nearby
 from orchestrator.errors import RunStopped
 from orchestrator.runs import layout
 from orchestrator.runs.checkpoints import Commit
-from orchestrator.runs.result import read_result, write_result
+from orchestrator.runs.result import Spread, read_result, write_result
 from orchestrator.runs.storage import Storage, open_storage
 from orchestrator.settings.finetune import FinetuneJob
 from orchestrator.settings.kinds import freeze, thaw
@@ -120,12 +120,15 @@ def summarize(job: FinetuneJob, run: Storage) -> None:
     assert all(results)
     found: list[dict[str, Any]] = [result for result in results if result is not None]
     metrics = {
-        split: {name: _spread([each["metrics"][split][name] for each in found]) for name in values}
+        split: {
+            name: Spread.of([each["metrics"][split][name] for each in found]) for name in values
+        }
         for split, values in found[0]["metrics"].items()
     }
     chooser = found[0]["chosen_by"]
     sign = -1 if METRICS[chooser].is_loss else 1
-    scores = [sign * (each["metrics"][VALIDATION][chooser] or float("-inf")) for each in found]
+    values = [each["metrics"][VALIDATION][chooser] for each in found]
+    scores = [-math.inf if value is None else sign * value for value in values]
     best = scores.index(max(scores))
     copy_folder(folders[best].child(layout.EXPORT), run.child(layout.EXPORT))
     write_result(
@@ -133,33 +136,21 @@ def summarize(job: FinetuneJob, run: Storage) -> None:
         found[best]
         | {
             "metrics": {
-                split: {name: spread["median"] for name, spread in values.items()}
+                split: {name: spread.median for name, spread in values.items()}
                 for split, values in metrics.items()
             },
-            "spread": metrics,
+            "spread": {
+                split: {name: asdict(spread) for name, spread in values.items()}
+                for split, values in metrics.items()
+            },
             "seeds": [each["seed"] for each in found],
             "best_seed": found[best]["seed"],
         },
     )
-    for split, values in metrics.items():
-        for name, spread in values.items():
-            print(
-                f"{split} {name}: median {spread['median']:.4f}, from {spread['least']:.4f} to "
-                f"{spread['most']:.4f}",
-                flush=True,
-            )
-
-
-def _spread(values: list[float | None]) -> dict[str, Any]:
-    known = [value for value in values if value is not None]
-    if not known:
-        return {"median": None, "least": None, "most": None, "values": values}
-    return {
-        "median": statistics.median(known),
-        "least": min(known),
-        "most": max(known),
-        "values": values,
-    }
+    for split, spreads in metrics.items():
+        for name, spread in spreads.items():
+            middle = "–" if spread.median is None else f"{spread.median:.4f}"
+            print(f"{split} {name}: median {middle}, from {spread}", flush=True)
 
 
 def copy_folder(source: Storage, target: Storage) -> None:

@@ -6,12 +6,38 @@ A fine-tune writes one, and each of its seeds; `status`, pipelines and sweeps re
 from __future__ import annotations
 
 import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.runs import layout
 from orchestrator.runs.storage import Storage
 
 SCHEMA = "orchestrator.result/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """A metric over seeds: of those that have it the median, and how far they lie apart."""
+
+    median: float | None
+    least: float | None
+    most: float | None
+    values: tuple[float | None, ...]
+
+    @staticmethod
+    def of(values: Sequence[float | None]) -> Spread:
+        known = [value for value in values if value is not None]
+        return Spread(
+            median=statistics.median(known) if known else None,
+            least=min(known, default=None),
+            most=max(known, default=None),
+            values=tuple(values),
+        )
+
+    def __str__(self) -> str:
+        return " to ".join("–" if end is None else f"{end:.4f}" for end in (self.least, self.most))
 
 
 def write_result(run: Storage, result: dict[str, Any]) -> None:
