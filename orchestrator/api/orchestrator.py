@@ -22,7 +22,7 @@ from orchestrator.planning.make import FindCluster, Request, make_plan
 from orchestrator.runs.archive import Archive, Candidate, PrunePolicy, prunable
 from orchestrator.runs.folder import create_run
 from orchestrator.runs.ids import new_id
-from orchestrator.runs.plan import Plan
+from orchestrator.runs.plan import Forked, Plan
 from orchestrator.runs.state import Status
 from orchestrator.runs.storage import open_storage
 from orchestrator.settings.job import Job
@@ -84,22 +84,22 @@ class Orchestrator:
         checkpoint: int | None = None,
         place: Place | None = None,
     ) -> Plan:
-        """The plan of a new run: the parent's job with overrides on top, from one of its steps."""
+        """The plan of a new run: the parent's job with overrides on top, from one of its steps.
+
+        `checkpoint` 0 is the beginning; None is the newest, or the beginning where there is none.
+        """
         steps = parent.folder.checkpoint_steps()
-        if checkpoint is not None and checkpoint not in steps:
+        if checkpoint and checkpoint not in steps:
             known = f"it has {', '.join(map(str, steps))}" if steps else "it has none"
-            raise NotFoundError(
-                f"{parent.id} has no whole checkpoint of step {checkpoint}; {known}."
-            )
+            raise NotFoundError(f"{parent.id} has no checkpoint of step {checkpoint}; {known}.")
         job = parent.job()
-        step = checkpoint if checkpoint is not None else (steps[-1] if steps else None)
+        step = checkpoint if checkpoint is not None else max(steps, default=None)
         request = Request(
             kind=job.kind,
             overrides=tuple(overrides),
             storage=self.storage.uri,
             working_dir=self.working_dir,
-            start_from=job,
-            parent={"run": parent.id, "uri": parent.folder.uri, "checkpoint_step": step},
+            forked=Forked(run=parent.id, uri=parent.folder.uri, job=job, step=step or None),
             find_cluster=self._finder(place),
         )
         return make_plan(request)

@@ -43,6 +43,11 @@ def steps_of(pipeline: RunFolder, job: PipelineJob) -> dict[str, RunFolder]:
     }
 
 
+def parent_of(pipeline: RunFolder, step: str) -> dict[str, Any]:
+    """As the step's lineage has it."""
+    return {"run": pipeline.id, "uri": pipeline.uri, "step": step}
+
+
 @dataclass(frozen=True, kw_only=True)
 class StepRun:
     attempt: Attempt  # of the pipeline
@@ -109,7 +114,7 @@ class StepRun:
                 working_dir=Path.cwd(),  # the pipeline's code, as it was submitted
                 find_cluster=lambda _: http,
                 start_from=job,
-                parent={"run": pipeline.id, "uri": pipeline.uri, "step": self.name},
+                parent=parent_of(pipeline, self.name),
             )
         )
         whole = pipeline.lineage()

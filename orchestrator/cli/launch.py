@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from orchestrator.api.made import next_commands
 from orchestrator.cli.draw import draw_plan
 from orchestrator.cli.given import Job, Json, Overrides, RunName, Storage, find
 from orchestrator.cli.live import Live
-from orchestrator.cli.screen import console, footer, show_json
+from orchestrator.cli.screen import console, footer, lead, show_json
 from orchestrator.cluster.place import Place
 from orchestrator.errors import SettingsError
 from orchestrator.runs.plan import Plan
@@ -34,14 +35,14 @@ def plan(
     address: Address = None,
     as_json: Json = False,
 ) -> int:
-    """Check a job and show everything that would run. Starts nothing, writes nothing."""
+    """Check a job and show everything that would run. Starts nothing, leaves nothing."""
     made = Orchestrator(storage, address=address).plan(job, overrides or ())
     if as_json:
         print(json.dumps(made.to_plain(), default=str))
         return 2 if made.findings else 0
     _refuse(made)
     draw_plan(made)
-    words = " ".join([job, *(overrides or ())])
+    words = shlex.join([job, *(overrides or ())])
     footer(f"orchestrator run {words}", f"orchestrator submit {words}")
     return 0
 
@@ -113,7 +114,8 @@ def fork(
     storage: Storage = None,
     address: Address = None,
     checkpoint: Annotated[
-        int | None, typer.Option("--checkpoint", help="A step of the parent; else its newest.")
+        int | None,
+        typer.Option("--checkpoint", min=0, help="A step of the parent, 0: none; else its newest."),
     ] = None,
     submit: Annotated[
         bool, typer.Option("--submit", help="To the cluster instead of here.")
@@ -156,7 +158,8 @@ def _accepted(submitted: Run, *, as_json: bool) -> int:
             submission_id=status.submission_id,
         )
         return 0
-    console.print(f"\nAccepted by {status.address}: [bold]{submitted.id}[/]")
+    console.print()
+    lead(submitted.id, f" was accepted by {status.address}")
     part = submitted.id.rpartition("-")[2]
     footer(
         f"orchestrator logs -f {part}", f"orchestrator status {part}", f"orchestrator stop {part}"
@@ -172,7 +175,8 @@ def _told(ended: Run, *, as_json: bool = False) -> int:
             "run", run=ended.id, uri=ended.folder.uri, state=status.state, reason=status.reason
         )
         return status.exit_code
-    console.print(f"\n[bold]{ended.id}[/] {status.state}. Folder: {ended.folder.uri}")
+    console.print()
+    lead(ended.id, f" {status.state}. Folder: {ended.folder.uri}")
     if status.reason:
         console.print(status.reason, markup=False)
     part = ended.id.rpartition("-")[2]

@@ -36,7 +36,7 @@ def breakdown(events: Sequence[Event], lines: Columns, *, now: float) -> dict[st
         total += max(0.0, ended - began)
     spent["waiting"] += _between(events, attempts)
     total += _between(events, attempts)
-    took = _step_seconds(lines)
+    took = np.where(lines.attempt > 0, _step_seconds(lines), 0.0)  # 0: steps of a fork's parent
     counts = is_effective(lines.attempt, lines.step)
     spent["useful"] = float(took[counts].sum())
     spent["repeated"] = float(took[~counts].sum())

@@ -1,4 +1,4 @@
-"""A request → a Plan. Reads files and asks the cluster over HTTP; starts and writes nothing."""
+"""A request → a Plan. Reads files and asks the cluster over HTTP; starts and leaves nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from orchestrator.planning.corpus import corpus_findings, derive_corpus, text_in
 from orchestrator.planning.encoder import Frozen, freeze_encoder
 from orchestrator.planning.evaluate import freeze_evaluation, look_ahead_evaluation
 from orchestrator.planning.finetune import look_ahead_task
+from orchestrator.planning.fork import fork_findings
 from orchestrator.planning.pipeline import (
     Promised,
     Steps,
@@ -32,7 +33,7 @@ from orchestrator.planning.sources import source_findings
 from orchestrator.planning.sweep import look_ahead_sweep
 from orchestrator.runs.code import CodeTree, read_tree
 from orchestrator.runs.lineage import gather
-from orchestrator.runs.plan import Plan, Resources
+from orchestrator.runs.plan import Forked, Plan, Resources
 from orchestrator.runs.storage import LocalStorage, Storage, open_storage
 from orchestrator.settings.evaluate import EvaluateJob
 from orchestrator.settings.finding import Finding
@@ -57,7 +58,8 @@ class Request:
     storage: str
     working_dir: Path
     find_cluster: FindCluster = lambda _: None  # a job → its cluster; None: here, on this machine
-    start_from: Job | None = None  # a fork's parent job; overrides go on top of it
+    start_from: Job | None = None  # overrides go on top of it; of a fork, of its parent's
+    forked: Forked | None = None
     parent: dict[str, Any] | None = None
     promised: Promised | None = None  # what earlier steps of its pipeline will have made
 
@@ -70,7 +72,7 @@ def make_plan(request: Request) -> Plan:
         overrides=request.overrides,
         storage=request.storage,
         lineage=gather(request.working_dir),
-        parent=request.parent,
+        parent=request.forked.to_plain() if request.forked else request.parent,
     )
     storage, storage_found = check_storage(request.storage)
     findings = [*findings, *storage_found]
@@ -103,9 +105,14 @@ def make_plan(request: Request) -> Plan:
 
 
 def _load(request: Request) -> tuple[Job | None, list[Finding]]:
-    if request.start_from is None:
+    forked = request.forked
+    first = forked.job if forked else request.start_from
+    if first is None:
         return load(request.kind, request.overrides, working_dir=request.working_dir)
-    return change(request.start_from, request.overrides, working_dir=request.working_dir)
+    job, findings = change(first, request.overrides, working_dir=request.working_dir)
+    if job is not None and forked is not None:
+        findings = [*findings, *fork_findings(job, forked)]
+    return job, findings
 
 
 def _freeze(job: Job, request: Request, storage: Storage | None, resources: Resources) -> Frozen:

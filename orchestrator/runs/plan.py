@@ -71,6 +71,19 @@ class Resources:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Forked:
+    """Where a fork begins."""
+
+    run: str
+    uri: str
+    job: Job
+    step: int | None  # None: at the beginning, with nothing of the parent but its settings
+
+    def to_plain(self) -> dict[str, Any]:
+        return {"run": self.run, "uri": self.uri, "forked_at": self.step}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     kind: str
     job: Job | None  # None where the settings could not be read; then there are findings

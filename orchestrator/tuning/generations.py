@@ -13,14 +13,13 @@ from dataclasses import replace
 from orchestrator.errors import StorageError
 from orchestrator.runs import layout
 from orchestrator.runs.checkpoints import Checkpoints
+from orchestrator.runs.fork import copy_checkpoint
 from orchestrator.runs.storage import Storage
 from orchestrator.tuning.population import evolve
 from orchestrator.tuning.propose import propose
 from orchestrator.tuning.rungs import per_interval
 from orchestrator.tuning.supply import is_made
 from orchestrator.tuning.trials import Book, Leg, Trial
-
-_CHUNK_BYTES = 2**24
 
 
 class Generations:
@@ -90,19 +89,4 @@ def take_over(source: Storage, target: Storage, step: int) -> None:
         )
     target.remove(layout.CHECKPOINTS)
     for each in committed:
-        folder = layout.checkpoint(each)
-        names = [entry.name for entry in source.list(folder) if not entry.is_dir]
-        for name in sorted(names, key=lambda name: name == layout.COMMIT):  # which comes last
-            _copy(source, target, f"{folder}/{name}")
-
-
-def _copy(source: Storage, target: Storage, name: str) -> None:
-    writer, at = target.open_writer(name), 0
-    try:
-        while data := source.read(name, start=at, size=_CHUNK_BYTES):
-            writer.write(data)
-            at += len(data)
-    except BaseException:
-        writer.abandon()
-        raise
-    writer.close()
+        copy_checkpoint(source, target, each)

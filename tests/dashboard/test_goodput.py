@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from contextlib import closing
+
 from orchestrator.dashboard.goodput import NAMES, breakdown
 from orchestrator.dashboard.marks import marks
 from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.storage import LocalStorage
+from orchestrator.tracking.metrics import MetricsWriter
 from orchestrator.tracking.table import Columns, MetricTable
 from tests.dashboard.making import BASE, STEP_S, Attempt, Script, make
 
@@ -34,6 +37,14 @@ def test_all_time_of_the_attempts_is_accounted_for(local: LocalStorage) -> None:
     assert spent["waiting"] == 2 * 3
     assert spent["starting"] == 2 * 9
     assert spent["checkpointing"] > 0
+
+
+def test_the_steps_of_its_parent_took_none_of_a_forks_time(local: LocalStorage) -> None:
+    run = make(local, TWICE)
+    own = breakdown(run.events(), lines(run, repeated=True), now=BASE + 10_000)
+    with closing(MetricsWriter(run.storage, attempt=0, writer="rank-000")) as writer:
+        writer.write(1, {"train/step_s": 50.0})
+    assert breakdown(run.events(), lines(run, repeated=True), now=BASE + 10_000) == own
 
 
 def test_a_run_without_metrics_only_waits_and_starts(local: LocalStorage) -> None:
