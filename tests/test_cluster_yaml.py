@@ -28,6 +28,13 @@ def test_cluster_yaml_passes_rays_own_validation() -> None:
         validated(yaml.safe_load(FILE.read_text()) | {"setup_comands": []})
 
 
+def test_the_nodes_get_all_that_the_package_looks_for_beside_itself() -> None:
+    mounts = yaml.safe_load(FILE.read_text())["file_mounts"]
+    for name in ("orchestrator", "conf", "jobs", "data", "pyproject.toml", "README.md"):
+        assert mounts[f"~/orchestrator/{name}"] == name
+        assert (FILE.parent / name).exists()
+
+
 def test_the_head_asks_for_a_token_and_listens_on_loopback_only() -> None:
     config = yaml.safe_load(FILE.read_text())
     starts = [*config["head_start_ray_commands"], *config["worker_start_ray_commands"]]

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from orchestrator.api import Orchestrator
 from orchestrator.cli.given import Json, Storage
-from orchestrator.cli.screen import console, show_json, table
+from orchestrator.cli.screen import console, lead, show_json, table
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.runs.checkpoints import Checkpoints
 from orchestrator.runs.origin import Kind, Origin, find_origin
@@ -122,7 +122,7 @@ def _draw(said: Answer, texts: list[str], top: int) -> None:
         _draw_span(str(said.answer), texts[1], said.confidence)
     elif said.kind in ("regression", "similarity"):
         what = "the cosine of their vectors" if said.kind == "similarity" else "the score"
-        console.print(f"[bold]{said.answer:.4f}[/]  {what}")
+        lead(f"{said.answer:.4f}", f"  {what}")
     elif said.kind == "multilabel":
         console.print(Text(", ".join(said.answer) or "none of its classes", style="bold"))
     if said.tags:

@@ -10,7 +10,7 @@ import typer
 
 from orchestrator.api import Orchestrator
 from orchestrator.cli.given import Json, RunName, Storage, find
-from orchestrator.cli.screen import console, footer, show_json
+from orchestrator.cli.screen import console, footer, lead, show_json
 from orchestrator.errors import RequestError
 from orchestrator.runs.archive import PrunePolicy
 from orchestrator.runs.state import State
@@ -37,7 +37,7 @@ def stop(
     if as_json:
         show_json("stop", run=found.id, state=status.state, reason=status.reason)
         return 0
-    console.print(f"[bold]{found.id}[/] {status.state}" + (f": {status.reason}" if wait else ""))
+    lead(found.id, f" {status.state}" + (f": {status.reason}" if wait else ""))
     if status.state is State.STOPPED:
         footer(f"orchestrator resume {found.id}")
     return 0
@@ -58,7 +58,7 @@ def tag(
             raise RequestError(f"{word!r} is not a tag: it must be {TAG.pattern_said}.")
     found = find(run, storage)
     found.tag(tags or (), remove or ())
-    console.print(f"[bold]{found.id}[/] {' '.join(found.folder.status().tags) or 'has no tags'}")
+    lead(found.id, f" {' '.join(found.folder.status().tags) or 'has no tags'}")
     return 0
 
 
@@ -71,7 +71,7 @@ def note(
     """Add a sentence to a run; `status` shows it."""
     found = find(run, storage)
     found.note(" ".join(words))
-    console.print(f"[bold]{found.id}[/] has {len(found.folder.status().notes)} notes")
+    lead(found.id, f" has {len(found.folder.status().notes)} notes")
     return 0
 
 
@@ -140,9 +140,12 @@ def prune(
 
 def _parsed(option: str, text: str, unit: Unit) -> float:
     try:
-        return parse(text, unit)
+        found = parse(text, unit)
     except ValueError as err:
         raise RequestError(f"{option}={text} {err}.") from err
+    if found < 0:
+        raise RequestError(f"{option}={text} is less than nothing.")
+    return found
 
 
 def _confirm(question: str, yes: bool) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from orchestrator.api import Run
 from orchestrator.cli.given import Json, RunName, Storage, find
-from orchestrator.cli.screen import ago, console, footer, show_json, table
+from orchestrator.cli.screen import ago, console, footer, lead, show_json, table
 from orchestrator.runs.checkpoints import Checkpoint, Keep, State
 from orchestrator.runs.checkpoints.keep import kept_because
 from orchestrator.runs.checkpoints.verify import Tell
@@ -49,7 +49,7 @@ def checkpoints(
     _draw(shown, reasons)
     for each in shown:
         for problem in each.problems:
-            console.print(f"[bold red]torn[/] {each.path}: ", problem, sep="", markup=True)
+            lead("torn", f" {each.path}: {problem}", style="bold red")
     if not verify:
         footer(f"orchestrator checkpoints {found.id} --verify")
     return code

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.given import Json
-from orchestrator.cli.screen import ago, console, footer, show_json
+from orchestrator.cli.screen import ago, console, footer, lead, show_json
 from orchestrator.cluster import local
 from orchestrator.errors import ClusterError, NotFoundError
 from orchestrator.settings.units import format_bytes
@@ -27,7 +27,7 @@ def up(
 ) -> int:
     """Start it: dashboard on loopback, token authentication on."""
     cluster = local.up(port=port, num_cpus=num_cpus, say=console.print)
-    console.print(f"Up: [bold]{cluster.address}[/], process {cluster.pid}, log {cluster.log}")
+    lead(cluster.address, f" is up: process {cluster.pid}, log {cluster.log}")
     console.print(f"Its token is in {cluster.token_file} (mode 600); this command line finds it.")
     footer(
         "orchestrator submit probe",
@@ -57,7 +57,7 @@ def status(as_json: Json = False) -> int:
     cluster = local.find_local()
     if cluster is None:
         if as_json:
-            show_json("cluster-status", up=False)
+            show_json("cluster.status", up=False)
             return 0
         raise NotFoundError("No local cluster is up.", hint="orchestrator cluster up")
     try:
@@ -69,7 +69,7 @@ def status(as_json: Json = False) -> int:
         ) from err
     if as_json:
         show_json(
-            "cluster-status",
+            "cluster.status",
             up=True,
             address=cluster.address,
             pid=cluster.pid,
@@ -79,9 +79,10 @@ def status(as_json: Json = False) -> int:
         )
         return 0
     has = facts.resources
-    console.print(
-        f"[bold]{cluster.address}[/]  Ray {facts.ray_version}, {facts.nodes} node, "
+    lead(
+        cluster.address,
+        f"  Ray {facts.ray_version}, {facts.nodes} node, "
         f"{has.get('CPU', 0):g} CPU, {has.get('GPU', 0):g} GPU, "
-        f"{format_bytes(has.get('memory', 0))}; up since {ago(cluster.started)}"
+        f"{format_bytes(has.get('memory', 0))}; up since {ago(cluster.started)}",
     )
     return 0

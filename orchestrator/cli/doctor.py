@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typer
+from rich.text import Text
 
 from orchestrator.cli.given import Json, Storage
 from orchestrator.cli.screen import console, show_json, table
@@ -28,8 +29,8 @@ def doctor(storage: Storage = None, as_json: Json = False) -> int:
     return 0 if is_well else 1
 
 
-def _verdict(check: Check) -> str:
-    return f"[{_STYLES[check.verdict]}]{check.verdict}[/]"
+def _verdict(check: Check) -> Text:
+    return Text(check.verdict, style=_STYLES[check.verdict])
 
 
 @app.callback()

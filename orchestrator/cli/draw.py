@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.cli.screen import console, table
+from orchestrator.cli.screen import console, lead, table
 from orchestrator.runs.plan import Plan, Resources
 from orchestrator.settings.kinds import differences
 from orchestrator.settings.units import format_bytes, format_duration
@@ -15,7 +15,7 @@ _MOST_ROWS = 12  # of a table; --json has all
 
 def draw_plan(plan: Plan) -> None:
     assert plan.job is not None and plan.code is not None and plan.fingerprint is not None
-    console.print(f"[bold]{plan.kind}[/]  plan {plan.fingerprint.whole}")
+    lead(plan.kind, f"  plan {plan.fingerprint.whole}")
     rows = table("setting", "value", "default")
     changed = differences(plan.job)
     for key, (default, value) in changed.items():
@@ -45,7 +45,7 @@ def draw_plan(plan: Plan) -> None:
             console.print()
             _draw_table(key, rows_of_it)
     for warning in plan.warnings:
-        console.print(f"[yellow]warning:[/] {warning}")
+        lead("warning:", f" {warning}", style="yellow")
 
 
 def _is_table(value: Any) -> bool:

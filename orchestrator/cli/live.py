@@ -38,12 +38,12 @@ class Live:
         if sys.stdout.isatty() and not quiet:
             self._bar = Progress(
                 SpinnerColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
-                TextColumn("{task.fields[figures]}"),
+                TextColumn("{task.fields[figures]}", markup=False),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(compact=True),
-                console=Console(highlight=False),
+                console=Console(markup=False, highlight=False),
                 transient=True,
             )
 

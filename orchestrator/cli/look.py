@@ -7,6 +7,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from orchestrator.api import Orchestrator, Run
 from orchestrator.api.made import HEAD, cells, rows_of
@@ -18,6 +19,7 @@ from orchestrator.cli.screen import (
     coloured,
     console,
     footer,
+    lead,
     show_json,
     table,
     took,
@@ -100,7 +102,7 @@ def status(
                 facts["scores"] = scores.plain()
         show_json("status", **facts, progress=to_plain(progress), wandb=url)
         return 0
-    console.print(f"[bold]{found.id}[/]  ", coloured(now.state), sep="")
+    console.print(Text.assemble((found.id, "bold"), "  ", coloured(now.state)))
     rows = table("", "")
     for name, value in _described(now).items():
         if value:
@@ -202,7 +204,7 @@ def diff(run_a: RunName, run_b: RunName, storage: Storage = None, as_json: Json 
         return 0
     for name, part in parts.items():
         if not part:
-            console.print(f"[bold]{name}[/]: no difference")
+            lead(name, ": no difference")
             continue
         rows = table(name, one.id, other.id)
         for key, (a, b) in part.items():

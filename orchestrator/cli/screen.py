@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,9 +16,10 @@ from rich.text import Text
 from orchestrator.runs.state import State, Status
 from orchestrator.settings.units import format_duration
 
-# A pipe or a file has no width to wrap at.
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+# A pipe or a file has no width to wrap at. What is said of runs may have brackets: no markup.
+console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200)
 
+_WITHOUT_STORAGE = ("cluster", "corpus")
 _COLOURS = {
     State.RUNNING: "green",
     State.FINISHED: "bold green",
@@ -38,13 +41,28 @@ def table(*columns: str, title: str | None = None) -> Table:
     return made
 
 
+def lead(first: object, rest: str = "", *, style: str = "bold") -> None:
+    """A line whose beginning stands out."""
+    console.print(Text.assemble((str(first), style), rest))
+
+
 def coloured(state: State) -> Text:
     return Text(str(state), style=_COLOURS.get(state, ""))
 
 
 def footer(*commands: str) -> None:
-    """What one would type next."""
-    console.print(Text("\nNext:  " + "\n       ".join(commands), style="dim"))
+    """What one would type next, with the storage that was named for this command."""
+    typed = [_with_storage(command) for command in commands]
+    console.print(Text("\nNext:  " + "\n       ".join(typed), style="dim"))
+
+
+def _with_storage(command: str) -> str:
+    context = click.get_current_context(silent=True)
+    storage = context.params.get("storage") if context else None
+    verb = command.removeprefix("orchestrator ").partition(" ")[0]
+    if not storage or verb == command or verb in _WITHOUT_STORAGE or "--storage" in command:
+        return command
+    return f"{command} --storage {shlex.quote(storage)}"
 
 
 def ago(moment: float | None) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from orchestrator.api import Run
 from orchestrator.cli.given import Json, RunName, Storage, find
-from orchestrator.cli.screen import console, footer, show_json
+from orchestrator.cli.screen import console, footer, lead, show_json
 from orchestrator.errors import RequestError
 from orchestrator.runs.result import read_result
 from orchestrator.tuning.board import (
@@ -23,7 +23,7 @@ from orchestrator.tuning.board import (
 from orchestrator.tuning.extend import extend as extend_sweep
 from orchestrator.tuning.picture import draw_board
 from orchestrator.tuning.population import Stretch
-from orchestrator.tuning.trials import Fate, Trial
+from orchestrator.tuning.trials import COSTS, Fate, Trial
 
 app = typer.Typer()
 verbs = typer.Typer(help="A sweep: status, best, extend.", no_args_is_help=True)
@@ -38,7 +38,8 @@ def status(run: RunName, storage: Storage = None, as_json: Json = False) -> int:
     board = read_board(found.folder)
     state = found.status().state
     if as_json:
-        trials = [_plain(trial) for trial in board.trials]
+        worth = {trial.number for trial in board.front}
+        trials = [_plain(trial, is_worth_it=trial.number in worth) for trial in board.trials]
         counts = {fate.value: board.count(fate) for fate in Fate}
         show_json(
             "sweep.status",
@@ -91,7 +92,7 @@ def extend(
     if as_json:
         show_json("sweep.extend", run=found.id, configurations=wanted)
         return 0
-    console.print(f"[bold]{found.id}[/] is to try {wanted} configurations in all")
+    lead(found.id, f" is to try {wanted} configurations in all")
     footer(f"orchestrator resume {found.id}")
     return 0
 
@@ -110,7 +111,7 @@ def _tell_way(way: list[Stretch]) -> None:
 
 def _draw(found: Run, board: Board, state: str) -> None:
     over = sum(trial.is_over for trial in board.trials if trial.again_of is None)
-    console.print(f"[bold]{found.id}[/]  {state}, {over} of {board.num_wanted} configurations done")
+    lead(found.id, f"  {state}, {over} of {board.num_wanted} configurations done")
     if not board.trials:
         console.print("No trial has begun yet.")
         return
@@ -122,7 +123,7 @@ def _draw(found: Run, board: Board, state: str) -> None:
     footer(f"orchestrator sweep best {part}", *more)
 
 
-def _plain(trial: Trial) -> dict[str, Any]:
+def _plain(trial: Trial, *, is_worth_it: bool) -> dict[str, Any]:
     return {
         "trial": trial.number,
         "fate": trial.fate.value,
@@ -134,6 +135,8 @@ def _plain(trial: Trial) -> dict[str, Any]:
         "seed": trial.seed,
         "again_of": trial.again_of,
         "took_s": trial.took_s,
+        "costs": {COSTS[kind]: cost for kind, cost in trial.costs.items()},
+        "is_worth_it": is_worth_it,
         "reason": trial.reason,
         "folder": trial.folder,
     }

@@ -20,7 +20,8 @@ from urllib.parse import quote
 import psutil
 
 from orchestrator.cluster.load import Load, read_load
-from orchestrator.errors import ClusterError
+from orchestrator.errors import ClusterError, RequestError
+from orchestrator.settings.cluster import ADDRESS
 
 _TIMEOUT_S = 20.0
 _UPLOAD_TIMEOUT_S = 300.0
@@ -60,6 +61,8 @@ class JobFacts:
 
 class RayHttp:
     def __init__(self, address: str, *, token: str | None = None) -> None:
+        if broken := ADDRESS.broken_by(address):
+            raise RequestError(f"The cluster's address {address!r} {broken}")
         self.address = address.rstrip("/")
         self._token = token if token is not None else find_token()
 

@@ -57,7 +57,14 @@ class LocalCluster:
             return False
 
     def http(self) -> RayHttp:
-        return RayHttp(self.address, token=Path(self.token_file).read_text().strip())
+        try:
+            token = Path(self.token_file).read_text().strip()
+        except OSError as err:
+            raise ClusterError(
+                f"The token of the local cluster is not there: {self.token_file} ({err.strerror}).",
+                hint="Put it back; or `orchestrator cluster down`, and start another.",
+            ) from err
+        return RayHttp(self.address, token=token)
 
     def processes(self) -> list[psutil.Process]:
         """Everything in the session that `up` began, and the jobs and workers below it."""

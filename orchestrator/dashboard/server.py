@@ -153,6 +153,8 @@ class Server:
         except OrchestratorError as err:
             status = 404 if isinstance(err, NotFoundError) else 400
             response = _refused(status, err.message, err.hint)
+        except Exception as err:  # the border of the page: other runs can still be looked at
+            response = _refused(500, f"{request.path} cannot be answered: {err!r}.")
         response.headers.update(_HEADERS)
         return response
 

@@ -142,12 +142,12 @@ def _tokens() -> Iterator[Check]:
 
 def _cluster() -> Check:
     address = os.environ.get("RAY_API_SERVER_ADDRESS")
-    local = find_local()
-    if address is None and local is None:
-        do = "orchestrator cluster up, or cluster.address=… with submit."
-        return Check(what="cluster", verdict="ok", found="none; `run` starts its own Ray", do=do)
-    http = local.http() if local else RayHttp(str(address), token=find_token())
     try:
+        local = find_local()
+        if address is None and local is None:
+            do, found = "orchestrator cluster up, or cluster.address=… with submit.", "none; `run`"
+            return Check(what="cluster", verdict="ok", found=f"{found} starts its own Ray", do=do)
+        http = local.http() if local else RayHttp(str(address), token=find_token())
         facts = http.facts()
     except OrchestratorError as err:
         return Check(what="cluster", verdict="wrong", found=err.message, do=err.hint or "")

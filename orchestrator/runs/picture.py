@@ -10,7 +10,9 @@ WIDTH = 96
 
 
 def as_text(*drawn: RenderableType, width: int = WIDTH) -> str:
-    console = Console(file=io.StringIO(), width=width, force_terminal=False, highlight=False)
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=False, markup=False, highlight=False
+    )
     for each in drawn:
         console.print(each)
     assert isinstance(console.file, io.StringIO)

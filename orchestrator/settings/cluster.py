@@ -9,16 +9,18 @@ from orchestrator.settings.field import Bounds, setting
 from orchestrator.settings.finding import Finding
 from orchestrator.settings.units import Bytes, Seconds
 
+ADDRESS = Bounds(
+    pattern=r"https?://[^\s/@]+/?",
+    pattern_said="the dashboard's URL without user or password, such as http://head:8265",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
     address: str | None = setting(
         "Ray dashboard URL (http://head:8265) to submit to; null: the cluster of `cluster up`",
         default=None,
-        bounds=Bounds(
-            pattern=r"https?://[^\s/@]+/?",
-            pattern_said="the dashboard's URL without user or password, such as http://head:8265",
-        ),
+        bounds=ADDRESS,
     )
     num_workers: int = setting("The world wanted", default=1, bounds=Bounds(at_least=1))
     min_workers: int | None = setting(

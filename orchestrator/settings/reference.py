@@ -61,7 +61,7 @@ def _type(kind: Any) -> str:
         return {Unit.COUNT: "number", Unit.SECONDS: "time", Unit.BYTES: "bytes"}[get_args(kind)[1]]
     if get_origin(kind) is tuple:
         return f"list of {_type(get_args(kind)[0])}"
-    if get_origin(kind) is dict:
+    if get_origin(kind) is dict or is_noun(kind):
         return "mapping"
     if len(options_of(kind)) > 1:
         return " or ".join(_type(option) for option in options_of(kind))

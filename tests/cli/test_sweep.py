@@ -16,7 +16,7 @@ from orchestrator.runs.plan import Plan
 from orchestrator.runs.state import State
 from orchestrator.runs.storage import LocalStorage
 from orchestrator.settings.load import load
-from orchestrator.settings.sweep import SearchKind
+from orchestrator.settings.search import SearchKind
 from orchestrator.tuning.trials import Fate, Leg
 from tests.tuning.making import a_book, a_sweep
 
@@ -42,7 +42,7 @@ def fill(folder: RunFolder) -> None:
         book.propose({"optim.lr": 3e-4, "transfer.way": "full"}, seed=1)
         book.measured(2, 1.0, 0.5)
         book.propose({"optim.lr": 4e-4, "transfer.way": "full"}, seed=1)
-        book.ended(3, Fate.FAILED, reason="its gradient is not a number")
+        book.ended(3, Fate.FAILED, reason="[/a] its gradient [1] is not a number")
 
 
 def test_the_best_come_first_and_failures_say_why(made: RunFolder, capfd: Said) -> None:
@@ -51,7 +51,7 @@ def test_the_best_come_first_and_failures_say_why(made: RunFolder, capfd: Said) 
     shown = capfd.readouterr().out
     places = [shown.index(f"\n{number}  ") for number in ("0001", "0000", "0002", "0003")]
     assert places == sorted(places)
-    assert "its gradient is not a number" in shown and "3 of 4 configurations" in shown
+    assert "[/a] its gradient [1] is not a number" in shown and "3 of 4 configurations" in shown
     assert run(["sweep", "status", "@last", "--json"]) == 0
     answer = json.loads(capfd.readouterr().out)
     assert answer["schema"] == "orchestrator.sweep.status/1"

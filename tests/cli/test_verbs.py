@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,8 @@ def made(home: Path) -> Run:
         ("list --storage s3://user:secret-word@bucket/runs", 2, "holds credentials"),
         ("list --storage s3:///runs", 2, "cannot be opened"),
         ("prune --older-than soon", 2, "--older-than=soon is not a number"),
+        ("prune --older-than=-1d", 2, "is less than nothing"),
+        ("plan probe --address localhost", 2, "must be the dashboard's URL"),
         ("nonsense", 2, "No such command"),
         ("run", 2, "Missing argument"),
     ],
@@ -90,6 +94,20 @@ def test_the_traceback_is_there_for_whoever_asks(
 ) -> None:
     assert run(["status", "nosuch", "--debug"]) == 6
     assert "Traceback" in capfd.readouterr().err
+
+
+SAID = "[/w/pair.cc:144] peer [rank0] is gone"
+
+
+@pytest.mark.parametrize("verb", ["status", "events", "list"])
+def test_what_is_said_of_a_run_may_have_brackets(
+    made: Run, capfd: pytest.CaptureFixture[str], verb: str
+) -> None:
+    made.folder.note("failed", attempt=made.status().attempt, reason=SAID)
+    assert run(["note", "@last", *SAID.split()]) == 0
+    capfd.readouterr()
+    assert run([verb, *([] if verb == "list" else ["@last"])]) == 0
+    assert SAID in capfd.readouterr().out
 
 
 READERS = ("list", "status", "events", "metrics", "plan", "diff", "doctor", "prune")
@@ -145,7 +163,7 @@ def test_a_fork_has_its_overrides_and_names_its_parent(
     changed = json.loads(capfd.readouterr().out)["settings"]
     assert changed == {"probe.repeats": {"a": 5, "b": 7}}
     assert run(["fork", made.id, "--checkpoint", "400"]) == 6
-    assert "no whole checkpoint of step 400; it has none" in capfd.readouterr().err
+    assert "no checkpoint of step 400; it has none" in capfd.readouterr().err
 
 
 def test_nothing_is_deleted_without_a_yes(made: Run, capfd: pytest.CaptureFixture[str]) -> None:
@@ -160,19 +178,23 @@ def test_nothing_is_deleted_without_a_yes(made: Run, capfd: pytest.CaptureFixtur
 def test_logs_follow_from_where_they_were(made: Run) -> None:
     """A follower that reads while another attempt writes gets every line once, in order."""
     job = Path.cwd() / "jobs" / "probe.py"
-    job.write_text("import time\nfor i in range(40): print(i, flush=True); time.sleep(0.02)\n")
-    follower = subprocess.Popen(
-        [sys.executable, "-m", "orchestrator", "logs", "-f", made.id],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    job.write_text("import time\nfor i in range(40): print(i, flush=True); time.sleep(0.05)\n")
+    seen: list[str] = []
+    follower = threading.Thread(target=lambda: seen.extend(followed(made)))
+    follower.start()
     made.resume(code_from=Path.cwd(), say=lambda _: None)
-    output, _ = follower.communicate(timeout=60)
-    seen = output.splitlines()
+    follower.join()
     expected = ["hello from the job", *map(str, range(40))]
-    # The first attempt had ended already, so a follower that came early may have left by then.
-    assert seen in (expected[:1], expected)
+    assert seen == expected
     assert list(made.logs()) == expected
+
+
+def followed(run: Run) -> list[str]:
+    """From when the second attempt is under way: before, the run is over."""
+    while run.status().attempt < 2:
+        time.sleep(0.01)
+    words = [sys.executable, "-m", "orchestrator", "logs", "-f", run.id]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60).stdout.splitlines()
 
 
 def test_what_only_looks_imports_no_framework(home: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from orchestrator.api import Orchestrator
 from orchestrator.dashboard.server import Server
 from orchestrator.errors import RequestError
+from orchestrator.runs import layout
 from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.storage import LocalStorage, open_storage
 from tests.dashboard.making import Attempt, Script, make
@@ -55,6 +56,16 @@ def test_each_answer_lets_the_page_talk_to_this_server_only(served: Served) -> N
         assert headers["Content-Security-Policy"].startswith("default-src 'self';")
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert "Access-Control-Allow-Origin" not in headers
+
+
+def test_a_run_that_cannot_be_read_is_told_as_such(served: Served, runs: list[RunFolder]) -> None:
+    runs[1].storage.write(layout.RESULT, b'{"metrics": ')
+    try:
+        answer = served.ask(f"/api/runs/{runs[1].id}/result")
+    finally:
+        runs[1].storage.remove(layout.RESULT)
+    assert answer.status == 500 and "/result cannot be answered" in answer.json()["error"]
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'self';")
 
 
 def test_the_page_names_no_other_host(served: Served) -> None:

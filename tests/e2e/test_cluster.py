@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -12,12 +13,15 @@ import pytest
 from orchestrator.cluster.http import RayHttp
 from orchestrator.cluster.local import LocalCluster
 from orchestrator.errors import ClusterError
+from tests.dashboard.browser import browsing
+from tests.dashboard.serving import serving
 from tests.real import PLANTED, Orchestrate, command
 from tests.tracking.wandb.making import Loopback
 
 pytestmark = pytest.mark.ray
 
 QUICK = ("probe.message_bytes=[4096]", "probe.matmul_size=64", "probe.storage_bytes=64KiB")
+PICTURES = os.environ.get("DASHBOARD_PICTURES")
 HOLDS = ("probe.checks=[clock]", "probe.hold=1h")
 
 
@@ -155,6 +159,34 @@ def test_workers_that_are_never_placed_end_the_run(
     assert "cluster.start_timeout" in status["reason"]
     assert status["blame"] == "cluster"
     orchestrate("stop", holder)
+
+
+@pytest.mark.long
+@pytest.mark.browser
+def test_the_page_of_clusters_shows_the_nodes_and_what_live_runs_hold(
+    orchestrate: Orchestrate,
+    cluster: LocalCluster,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = submit(orchestrate, *HOLDS, "cluster.num_workers=2", "name=shown")
+    wait_for_state(orchestrate, run, "running")
+    monkeypatch.setenv("ORCHESTRATOR_HOME", environment["ORCHESTRATOR_HOME"])  # with the token
+    with serving(environment["ORCHESTRATOR_STORAGE"]) as served, browsing() as page:
+        page.base = f"http://127.0.0.1:{served.server.port}"
+        page.size(1280, 800)
+        page.open("#/cluster")
+        page.until("document.querySelector('[data-table=nodes] tbody tr')")
+        page.until("document.querySelector('[data-resource=CPU]').innerText.includes('2 of 2')")
+        assert page.texts("[data-cluster] h2") == [cluster.address]
+        [node] = page.texts("[data-table=nodes] tbody tr")
+        assert "the head" in node and "alive" in node and "%" in node
+        [live] = page.texts("[data-table=live] tbody tr")
+        assert run in live and "running" in live
+        assert page.complaints() == []
+        if PICTURES:
+            page.picture(Path(PICTURES) / "cluster.png")
+    orchestrate("stop", run)
 
 
 def test_what_is_known_of_a_run_survives_its_cluster(

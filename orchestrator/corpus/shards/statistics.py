@@ -64,15 +64,6 @@ class Statistics:
                 values[name] += value
         return Statistics(**values)
 
-    @property
-    def mean_document(self) -> float:
-        """Tokens."""
-        return self.tokens / self.documents if self.documents else 0.0
-
-    @property
-    def median_document(self) -> float:
-        return median_of(self.document_lengths)
-
     def to_plain(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -82,17 +73,6 @@ class Statistics:
         for name in ("document_lengths", "sentence_lengths"):
             values[name] = tuple(values[name])
         return cls(**values)
-
-
-def median_of(counts: Histogram) -> float:
-    """Estimated, as if lengths were even in each power of two; right to a factor of two."""
-    half = sum(counts) / 2
-    for number, count in enumerate(counts):
-        if count and half <= count:
-            low, high = (0, 0) if number == 0 else (2 ** (number - 1), 2**number - 1)
-            return low + (high - low) * half / count
-        half -= count
-    return 0.0
 
 
 def _histogram(lengths: Int64s) -> Histogram:

@@ -10,6 +10,7 @@ from orchestrator.runs.state import State, Status
 from orchestrator.settings.build import to_plain
 from orchestrator.settings.finetune import FinetuneJob
 from orchestrator.settings.job import Job
+from orchestrator.settings.pipeline import PipelineJob
 from orchestrator.settings.sweep import SweepJob
 from orchestrator.settings.tracking import Tracking
 from orchestrator.tracking.wandb.part import Part
@@ -51,8 +52,9 @@ def describe(run: RunFolder, tracking: Tracking) -> About:
     job, lineage, status = run.job(), run.lineage(), run.status()
     parent = dict(lineage.get("parent") or {})
     parent_id = parent.get("run")
-    is_part = parent.get("relation") in ("pipeline", "sweep")
+    is_step = "step" in parent  # of a pipeline; a fork is no part of its parent
     has_parts = _has_parts(job)
+    is_group = has_parts or isinstance(job, PipelineJob)
     links = {"parent": parent_id} if parent_id else {}
     tags = dict.fromkeys(tag[:_MAX_TAG] for tag in (*job.tags, *status.tags))
     return About(
@@ -60,7 +62,7 @@ def describe(run: RunFolder, tracking: Tracking) -> About:
         name=run.id,
         project=tracking.project,
         entity=tracking.entity,
-        group=tracking.group or (parent_id if is_part else run.id if has_parts else None),
+        group=tracking.group or (parent_id if is_step else run.id if is_group else None),
         job_type=job.kind,
         config=_config(job, lineage, links, run.uri),
         tags=tuple(tags),

@@ -2,15 +2,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
+from orchestrator.api.steps import parent_of
+from orchestrator.runs.folder import create_run
+from orchestrator.runs.plan import Forked, Plan
 from orchestrator.runs.state import State, Status
 from orchestrator.runs.storage import Storage
 from orchestrator.settings.tracking import Tracking
 from orchestrator.tracking.wandb.about import describe, exit_code
 from tests.tracking.wandb.making import Writing
 
-SWEEP = "20261121-031523-sweep-bbbb"
+PIPELINE = "20261121-031523-pipeline-bbbb"
 NewRun = Callable[..., Writing]
 
 
@@ -29,14 +30,16 @@ def test_a_diff_stays_in_the_runs_folder(new_run: NewRun, local: Storage) -> Non
     assert lineage["uri"] == run.folder.uri
 
 
-@pytest.mark.parametrize(("relation", "group"), [("pipeline", SWEEP), (None, None)])
-def test_parts_of_a_pipeline_are_a_group_and_a_fork_is_none(
-    new_run: NewRun, local: Storage, relation: str | None, group: str | None
+def test_steps_of_a_pipeline_are_a_group_and_a_fork_is_none(
+    new_run: NewRun, local: Storage, plan: Plan
 ) -> None:
-    run = new_run(local, parent={"run": SWEEP, "relation": relation})
-    about = describe(run.folder, Tracking())
-    assert about.group == group
-    assert about.config["links"] == {"parent": SWEEP}
+    pipeline = create_run(local, PIPELINE, plan)
+    forked = Forked(run=PIPELINE, uri=pipeline.uri, job=pipeline.job(), step=4)
+    parents = {PIPELINE: parent_of(pipeline, "train"), None: forked.to_plain()}
+    for group, parent in parents.items():
+        about = describe(new_run(local, parent=parent).folder, Tracking())
+        assert about.group == group
+        assert about.config["links"] == {"parent": PIPELINE}
 
 
 def test_wandb_tells_finished_killed_and_failed_apart() -> None:
