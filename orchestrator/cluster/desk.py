@@ -6,6 +6,7 @@ Actors in processes of their own. They stay free of torch and Ray Train, whose i
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,14 @@ class Beat:
     silent_s: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What a trial's first rank has measured."""
+
+    step: int
+    values: Mapping[str, float]
+
+
 class Desk:
     """Where the driver's side and the ranks leave word for each other."""
 
@@ -46,6 +55,8 @@ class Desk:
         self._seats: dict[int, Seat] = {}
         self._beats: dict[int, tuple[int, float]] = {}
         self._stage: Stage | None = None
+        self._measured: Measurement | None = None
+        self._answered: int | None = None  # the step of the last one
 
     def arrive(self, rank: int, seat: Seat) -> None:
         self._seats[rank] = seat
@@ -76,6 +87,21 @@ class Desk:
 
     def stop_reason(self) -> str | None:
         return self._stop_reason
+
+    def measured(self, measurement: Measurement) -> None:
+        """The rank waits for an answer."""
+        self._measured = measurement
+
+    def measurement(self) -> Measurement | None:
+        """The one that waits."""
+        return self._measured
+
+    def answer(self, step: int) -> None:
+        """Go on; or, where a stop was asked for before, end."""
+        self._measured, self._answered = None, step
+
+    def is_answered(self, step: int) -> bool:
+        return self._answered == step
 
     def put(self, rank: int, value: Any) -> None:
         self._values[rank] = value

@@ -20,6 +20,7 @@ from orchestrator.settings.secrets import mask, secret_values
 ADDRESS = "RAY_ADDRESS"
 _MAX_FOLDER = 38  # characters; Ray's sockets lie 68 deeper and may have 107
 _MAX_LOG_BYTES = 1 << 20
+_OF_GROUPS = ("RAY_CHDIR_TO_TRIAL_DIR", "RAY_TRAIN_", "TORCH_PROCESS_GROUP_")
 
 
 def ray_environment(place: Place, scratch: Path, shared: str | None = None) -> dict[str, str]:
@@ -37,6 +38,11 @@ def ray_environment(place: Place, scratch: Path, shared: str | None = None) -> d
         "RAY_TRAIN_ENABLE_STATE_TRACKING": "1" if place is Place.CLUSTER else "0",
     }
     return environment if place is Place.CLUSTER else environment | _embedded(scratch)
+
+
+def group_environment() -> dict[str, str]:
+    """Of this process's: what an actor elsewhere needs that is to start a group in its place."""
+    return {name: value for name, value in os.environ.items() if name.startswith(_OF_GROUPS)}
 
 
 def unwanted(place: Place) -> tuple[str, ...]:

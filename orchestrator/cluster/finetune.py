@@ -8,7 +8,7 @@ on the validation split becomes the run's own.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -39,16 +39,9 @@ def finetune(attempt: Attempt) -> None:
     run = attempt.run.storage
     encoder = start_directory(attempt, job.encoder)
     prepared = prepared_task(attempt, job, encoder)
-    seeds = seeds_of(job, run)
-    commits = [restore_point(attempt, folder) for _, folder in seeds]
-    rank = partial(
-        finetune_rank,
-        encoder=encoder,
-        prepared=prepared,
-        folders=[folder.uri for _, folder in seeds],
-        commits=commits,
-    )
-    if seeds:
+    course = course_of(attempt, job, run, encoder=encoder, prepared=prepared)
+    if course.folders:
+        rank = partial(finetune_rank, course=course)
         ending = run_workers(attempt, rank, can_resize=True)[0]
         if ending["end"] == _OVER:
             limit = format_duration(job.budget.max_duration or 0)
@@ -86,22 +79,41 @@ def seeds_of(job: FinetuneJob, run: Storage) -> list[tuple[FinetuneJob, Storage]
     return pairs
 
 
-def finetune_rank(
-    worker: Worker,
-    *,
-    encoder: str,
-    prepared: str,
-    folders: list[str],
-    commits: list[Commit | None],
-) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """What a group of ranks trains, one after the other."""
+
+    run: str  # the folder of the whole: a run's, or a trial's
+    encoder: str
+    prepared: str
+    folders: tuple[str, ...]  # one for each seed that is not done
+    commits: tuple[Commit | None, ...]  # where each goes on
+    is_heard: bool = False  # each measurement is answered before it goes on
+
+
+def course_of(
+    attempt: Attempt, job: FinetuneJob, run: Storage, *, encoder: str, prepared: str
+) -> Course:
+    seeds = seeds_of(job, run)
+    return Course(
+        run=run.uri,
+        encoder=encoder,
+        prepared=prepared,
+        folders=tuple(folder.uri for _, folder in seeds),
+        commits=tuple(restore_point(attempt, folder) for _, folder in seeds),
+    )
+
+
+def finetune_rank(worker: Worker, *, course: Course) -> dict[str, Any]:
     from orchestrator.training.finetune import TaskStart  # torch, transformers
     from orchestrator.training.finetune import finetune as train
     from orchestrator.training.loop import End
 
-    task = open_prepared(worker.run.parent, prepared)
+    task = open_prepared(worker.run.parent, course.prepared)
     told: dict[str, Any] = {"end": End.FINISHED.value, "step": 0}
-    with rank_port(worker) as port, nearby(encoder) as folder:
-        for uri, commit in zip(folders, commits, strict=True):
+    opened = rank_port(worker, open_storage(course.run), is_heard=course.is_heard)
+    with opened as port, nearby(course.encoder) as folder:
+        for uri, commit in zip(course.folders, course.commits, strict=True):
             inside = open_storage(uri)
             job = thaw(inside.read(layout.JOB).decode())
             assert isinstance(job, FinetuneJob)

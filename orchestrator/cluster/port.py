@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -11,19 +12,22 @@ import ray
 import ray.train.torch
 import torch
 
+from orchestrator.cluster.desk import Measurement
 from orchestrator.cluster.workers import Worker
 from orchestrator.runs.ledger import Ledger
 from orchestrator.runs.storage import Storage
 from orchestrator.tracking.system import SystemWriter
 
 _LOOK_EVERY_S = 0.5
+_ASK_EVERY_S = 0.05  # while a rank waits for an answer
 
 
 class RankPort:
     """Use `rank_port`."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
+    def __init__(self, worker: Worker, run: Storage, *, is_heard: bool) -> None:
+        self._worker, self._is_heard = worker, is_heard
+        self.run = run
         self.rank, self.world, self.attempt = worker.rank, worker.world, worker.attempt
         self.device: torch.device = ray.train.torch.get_device()
         self.control = worker.control
@@ -33,10 +37,6 @@ class RankPort:
         )
         self._reason: str | None = None
         self._over = threading.Event()
-
-    @property
-    def run(self) -> Storage:
-        return self._worker.run.storage
 
     def stop_reason(self) -> str | None:
         return self._reason
@@ -50,7 +50,15 @@ class RankPort:
         self._worker.beat(step)
         self._system.beat(step)
 
-    def measured(self, step: int, values: Mapping[str, float]) -> None: ...
+    def measured(self, step: int, values: Mapping[str, float]) -> None:
+        """Rank 0 waits for an answer, the others for rank 0: in what they do together next."""
+        if self.rank or not self._is_heard:
+            return
+        desk = self._worker.desk
+        ray.get(desk.measured.remote(Measurement(step=step, values=dict(values))))
+        while not ray.get(desk.is_answered.remote(step)):
+            time.sleep(_ASK_EVERY_S)
+        self._reason = ray.get(desk.stop_reason.remote())
 
     def note(self, kind: str, **fields: Any) -> None:
         if self.rank:
@@ -84,6 +92,7 @@ class PortInside:
         self.device, self.control = port.device, port.control
         self.run = storage
         self.stop_reason, self.beat, self._port = port.stop_reason, port.beat, port
+        self.measured = port.measured
         self._name = storage.uri.removeprefix(port.run.uri).strip("/")
 
     def show(
@@ -92,16 +101,19 @@ class PortInside:
         told = f"{self._name}: {name}" if self._name else name
         self._port.show(told, done, total, unit)
 
-    def measured(self, step: int, values: Mapping[str, float]) -> None: ...
-
     def note(self, kind: str, **fields: Any) -> None:
         where = {"inside": self._name} if self._name else {}
         self._port.note(kind, **where, **fields)
 
 
 @contextmanager
-def rank_port(worker: Worker) -> Iterator[RankPort]:
-    port = RankPort(worker)
+def rank_port(
+    worker: Worker, run: Storage | None = None, *, is_heard: bool = False
+) -> Iterator[RankPort]:
+    """`run` is the folder of a trial, where that is not the run's. With `is_heard` whoever started
+    the group answers each measurement."""
+    folder = worker.run.storage if run is None else run
+    port = RankPort(worker, folder, is_heard=is_heard)
     listener = threading.Thread(target=port.listen, daemon=True, name="stop-listener")
     if port.rank == 0:
         listener.start()

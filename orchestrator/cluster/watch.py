@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 import ray
 
 from orchestrator.cluster.attempt import Attempt
-from orchestrator.cluster.desk import Beat, Seat
+from orchestrator.cluster.desk import Beat, Measurement, Seat
 from orchestrator.cluster.outcome import Cause, Moved
 from orchestrator.cluster.place import Place
 from orchestrator.cluster.world import (
@@ -30,6 +30,7 @@ from orchestrator.errors import StorageError
 
 _LOOK_EVERY_S = 0.5
 _LOOK_AT_NODES_EVERY_S = 2.0
+_LISTEN_EVERY_S = 0.1  # for a measurement, with which a group waits
 
 
 class GroupWatch:
@@ -66,6 +67,21 @@ class GroupWatch:
             self._also(self._watch_for_room, "room-watch")
         if self._attempt.place is Place.CLUSTER:
             self._also(self._watch_for_drains, "drain-watch")
+
+    def hear(self, measured: Callable[[Measurement], None]) -> None:
+        """Each measurement goes there; the group waits until it comes back. Before entering."""
+
+        def listen() -> None:
+            with suppress(ray.exceptions.RayError):
+                while not self._over.wait(_LISTEN_EVERY_S):
+                    if (told := ray.get(self._desk.measurement.remote())) is None:
+                        continue
+                    measured(told)
+                    if reason := self._stop_reason():  # before the answer, so that none goes on
+                        ray.get(self._desk.ask_stop.remote(reason))
+                    ray.get(self._desk.answer.remote(told.step))
+
+        self._also(listen, "measurement-watch")
 
     def beats(self) -> dict[int, Beat]:
         """What was last heard of each rank."""

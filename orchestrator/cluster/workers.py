@@ -25,7 +25,7 @@ from ray.train.v2.api.config import FailureConfig  # ray.train has two of that n
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.cluster.attempt import Attempt
-from orchestrator.cluster.desk import Desk, Seat, Stage
+from orchestrator.cluster.desk import Desk, Measurement, Seat, Stage
 from orchestrator.cluster.failures import Scene, is_start_timeout, told_once, worker_resources
 from orchestrator.cluster.outcome import Cause
 from orchestrator.cluster.place import Place
@@ -42,6 +42,7 @@ from orchestrator.settings.extensions import import_extensions
 from orchestrator.settings.job import Job
 
 _PLACED_WITHIN_S = 60.0  # there was room a moment before
+Hear = Callable[[Measurement], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,17 +89,21 @@ class Worker:
 
 
 def run_workers(
-    attempt: Attempt, function: Callable[[Worker], Any], *, can_resize: bool = False
+    attempt: Attempt,
+    function: Callable[[Worker], Any],
+    *,
+    can_resize: bool = False,
+    hear: Hear | None = None,
 ) -> list[Any]:
     """`function` on every rank; its values by rank. Raises one error for all ranks that failed.
 
     The world is what fits, from min_workers to num_workers. With `can_resize`, a stop that the
-    ranks see may also mean that another group is to go on from where they end: raises Moved.
+    ranks see may also mean that another group is to go on from where they end: raises Moved. With
+    `hear` they wait after each measurement until that comes back.
     """
     cluster = attempt.job.cluster
     per_worker = worker_resources(attempt.job)
-    if not _had_room_once(attempt):
-        refuse_unsatisfiable(cluster, per_worker)
+    refuse_hopeless(attempt)
     room = Room(
         cluster=cluster,
         per_worker=per_worker,
@@ -109,7 +114,7 @@ def run_workers(
     while True:
         world = room.find()
         try:
-            return _fit(attempt, function, world, can_resize=can_resize)
+            return _fit(attempt, function, world, can_resize=can_resize, hear=hear)
         except _RoomTaken as err:
             if time.monotonic() > room.deadline:
                 raise room.not_found() from err
@@ -119,8 +124,14 @@ class _RoomTaken(Exception):
     """Somebody else was faster."""
 
 
+def refuse_hopeless(attempt: Attempt) -> None:
+    """Unless it had its workers before: then they can be there, and will be again."""
+    if not _had_room_once(attempt):
+        refuse_unsatisfiable(attempt.job.cluster, worker_resources(attempt.job))
+
+
 def _had_room_once(attempt: Attempt) -> bool:
-    """Then what it asks for can be there, and will be again: nodes come back."""
+    """Nodes come back."""
     least = attempt.job.cluster.least_workers
     return any(
         event.kind == "running" and int(event.fields.get("workers", 0)) >= least
@@ -129,7 +140,12 @@ def _had_room_once(attempt: Attempt) -> bool:
 
 
 def _fit(
-    attempt: Attempt, function: Callable[[Worker], Any], world: int, *, can_resize: bool
+    attempt: Attempt,
+    function: Callable[[Worker], Any],
+    world: int,
+    *,
+    can_resize: bool,
+    hear: Hear | None,
 ) -> list[Any]:
     cluster = attempt.job.cluster
     desk = _desk()
@@ -146,6 +162,8 @@ def _fit(
     watch = GroupWatch(attempt, desk, worker_resources(attempt.job), world)
     if can_resize:
         watch.may_move()
+    if hear is not None:
+        watch.hear(hear)
     # Train insists on a folder of its own. Every rank tells us what it has through our storage, so
     # this one holds nothing worth keeping.
     with scratch_folder() as scratch, watch:
@@ -179,8 +197,9 @@ def _desk() -> Any:
 
 class _Trainer(TorchTrainer):
     """Without a process for data sets, which there are none of, and one that would let go of the
-    group's room if Train's controller died: an embedded Ray dies with it. Each idle process wakes
-    a hundred times a second, and takes a hundredth of a core from those that train.
+    group's room if Train's controller died: an embedded Ray dies with it, or orphans.py does so.
+    Each idle process wakes a hundred times a second, and takes a hundredth of a core from those
+    that train.
     """
 
     is_embedded = False

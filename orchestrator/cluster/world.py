@@ -17,6 +17,7 @@ import ray
 from ray._private import state as ray_state  # the public interface knows sums over nodes only
 from ray.util import placement_group, remove_placement_group
 
+from orchestrator.cluster.orphans import let_go_of_orphans
 from orchestrator.cluster.outcome import NeverSatisfiable, NotPlaced
 from orchestrator.errors import RunStopped
 from orchestrator.settings.cluster import Cluster
@@ -92,6 +93,7 @@ class Room:
         settled = time.monotonic() + cluster.settle
         with demand(self.per_worker, cluster.num_workers) as wanted:
             while not wanted.wait(_LOOK_EVERY_S):
+                let_go_of_orphans()
                 if reason := self.stop_reason():
                     raise RunStopped(reason)
                 now = time.monotonic()

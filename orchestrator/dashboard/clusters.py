@@ -61,11 +61,11 @@ class Clusters:
 
 
 def asked_by(settings: Mapping[str, Any], job: str) -> dict[str, Any]:
-    """What a run holds: workers of one group, or trials of one worker each."""
+    """What a run holds: workers of one group, or of as many as it has trials at the same time."""
     cluster = dict(settings.get("cluster") or {})
     workers = cluster.get("num_workers") or 1
     if job == "sweep":
-        workers = (settings.get("search") or {}).get("max_concurrent") or 1
+        workers *= (settings.get("search") or {}).get("max_concurrent") or 1
     return {
         "workers": workers,
         "cpus": workers * (cluster.get("cpus_per_worker") or 0),

@@ -14,9 +14,11 @@ from orchestrator.dashboard import inside
 from orchestrator.dashboard.index import Known
 from orchestrator.errors import RequestError
 from orchestrator.runs.result import read_result
+from orchestrator.settings.search import Stopping
 from orchestrator.settings.space import Dimension
-from orchestrator.settings.sweep import Stopping, SweepJob
+from orchestrator.settings.sweep import SweepJob
 from orchestrator.tuning.board import Board, board_of, overrides_of
+from orchestrator.tuning.front import COST_NAMES, cost_of
 from orchestrator.tuning.rungs import longest_epochs, rungs
 from orchestrator.tuning.trials import Fate, Trial, searched
 
@@ -91,10 +93,12 @@ def told(known: Known, board: Board) -> dict[str, Any]:
     is_judged = job.search.scheduler in (Stopping.ASHA, Stopping.HYPERBAND)
     result = read_result(known.folder.storage) if known.status.state.is_over else None
     tried = searched(board.trials)
+    worth = {trial.number for trial in board.front}
     return {
         "metric": board.metric,
         "is_loss": board.is_loss,
         "search": _search(job),
+        "beside": COST_NAMES.get(job.search.beside),
         "is_over": known.status.state.is_over,
         "wanted": board.num_wanted,
         "done": sum(trial.is_over for trial in tried),
@@ -105,7 +109,12 @@ def told(known: Known, board: Board) -> dict[str, Any]:
         "winner": (result or {}).get("winner"),
         "dimensions": [_dimension(each) for each in job.read_space().dimensions],
         "trials": [
-            {"run": inside.name_of(known, trial.number), **_plain(trial, rank)}
+            {
+                "run": inside.name_of(known, trial.number),
+                **_plain(trial, rank),
+                "cost": cost_of(trial, job.search),
+                "is_worth_it": trial.number in worth,
+            }
             for rank, trial in enumerate(board.trials, 1)
         ],
     }

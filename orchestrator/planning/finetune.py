@@ -27,9 +27,7 @@ from orchestrator.training.rules import device_findings
 
 
 def look_ahead_task(job: FinetuneJob, around: Surroundings) -> Outlook:
-    outlook = Outlook(
-        findings=[*_job_findings(job), *device_findings(job.precision, job.zero, job.cluster)]
-    )
+    outlook = Outlook(findings=list(fine_tune_findings(job)))
     examples = _examples(job.task, outlook, around.read)
     if around.origin is not None:
         try:
@@ -44,7 +42,9 @@ def look_ahead_task(job: FinetuneJob, around: Surroundings) -> Outlook:
     return outlook
 
 
-def _job_findings(job: FinetuneJob) -> Iterator[Finding]:
+def fine_tune_findings(job: FinetuneJob) -> Iterator[Finding]:
+    """Of the settings alone."""
+    yield from device_findings(job.precision, job.zero, job.cluster)
     if job.schedule.counted_in is Counted.TOKENS:
         yield Finding(
             key="schedule.counted_in",

@@ -7,20 +7,23 @@ wrong with it.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from orchestrator.planning.finetune import look_ahead_task
+from orchestrator.planning.finetune import fine_tune_findings, look_ahead_task
 from orchestrator.planning.pretrain import Outlook, Surroundings
 from orchestrator.runs.plan import Resources
 from orchestrator.settings.finding import Finding
-from orchestrator.settings.sweep import Search, SearchKind, Stopping, SweepJob
+from orchestrator.settings.search import Search, SearchKind, Stopping
+from orchestrator.settings.sweep import SweepJob
 from orchestrator.tuning.rungs import brackets, longest_epochs, rungs
 from orchestrator.tuning.trials import num_wanted
 
 
 def look_ahead_sweep(job: SweepJob, around: Surroundings) -> Outlook:
     outlook = look_ahead_task(job, around)
-    outlook.findings += _stopping_findings(job)
+    outlook.findings += [*_stopping_findings(job), *_trial_findings(job, outlook.findings)]
     if outlook.findings:
         return outlook
     per_seed = outlook.derived.pop("steps", None)
@@ -58,6 +61,17 @@ def _stopping_findings(job: SweepJob) -> list[Finding]:
     return []
 
 
+def _trial_findings(job: SweepJob, known: list[Finding]) -> Iterator[Finding]:
+    """What is wrong with a point only, such as adapters with ZeRO 3."""
+    told = {str(finding) for finding in known}
+    for point in job.read_space().corners(most=256):
+        trial, wrong = job.trial(point)
+        for finding in [] if trial is None or wrong else fine_tune_findings(trial):
+            if str(finding) not in told:
+                told.add(str(finding))
+                yield replace(finding, key=f"space: {finding.key}")
+
+
 def _extent(job: SweepJob, resources: Resources) -> dict[str, Any]:
     search, longest = job.search, longest_epochs(job)
     trials, space = num_wanted(job, ()), job.read_space()
@@ -72,6 +86,8 @@ def _extent(job: SweepJob, resources: Resources) -> dict[str, Any]:
             for each in space.dimensions
         ],
     }
+    if job.trains_in_groups:
+        derived["workers_of_a_trial"] = job.cluster.num_workers
     if further:
         derived["trials_of_finalists"] = further
     if search.scheduler in (Stopping.ASHA, Stopping.HYPERBAND):
@@ -104,13 +120,12 @@ def _expected(search: Search, trials: int, longest: float) -> float:
 
 
 def _at_once(job: SweepJob, trials: int, resources: Resources) -> int | None:
-    """None where what the cluster has is not known."""
+    """Trials, each with all of its workers. None where what the cluster has is not known."""
     most = trials if job.search.max_concurrent is None else min(trials, job.search.max_concurrent)
     there = resources.has
     if not there:
         return job.search.max_concurrent
-    asked = {"CPU": job.cluster.cpus_per_worker, "GPU": job.cluster.gpus_per_worker}
-    fits = [int(there.get(name, 0) / each) for name, each in asked.items() if each]
+    fits = [int(there.get(name, 0) / each) for name, each in resources.asked.items()]
     return max(1, min([most, *fits]))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from orchestrator.settings.build import build, check, to_plain
@@ -16,7 +15,9 @@ from orchestrator.settings.field import Bounds, setting
 from orchestrator.settings.finding import Finding, did_you_mean
 from orchestrator.settings.finetune import EpochBudget, FinetuneJob
 from orchestrator.settings.population import population_findings
+from orchestrator.settings.precision import Precision
 from orchestrator.settings.schema import NAME, schema_keys
+from orchestrator.settings.search import Beside, Search, SearchKind, Stopping
 from orchestrator.settings.space import Space, read_space
 
 TRIALS = 20  # where nobody says how many
@@ -24,103 +25,6 @@ POPULATION = 8  # of pbt and pb2
 # What trials may differ in; the rest they share: data, encoder, workers, what is kept.
 SEARCHED = ("optim", "schedule", "batch", "transfer", "precision")
 SEARCHED_KEYS = ("budget.epochs", "evaluation.patience")
-
-
-class SearchKind(StrEnum):
-    GRID = "grid"
-    RANDOM = "random"
-    TPE = "tpe"
-    PBT = "pbt"
-    PB2 = "pb2"
-
-    @property
-    def is_population(self) -> bool:
-        """Its trials go on side by side, and the worse take over from the better."""
-        return self in (SearchKind.PBT, SearchKind.PB2)
-
-
-class Stopping(StrEnum):
-    NONE = "none"
-    ASHA = "asha"
-    HYPERBAND = "hyperband"
-    MEDIAN = "median"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    kind: SearchKind = setting(
-        "How the next trial is chosen. grid: every point in turn; random; tpe: where the better "
-        "trials so far lie (tree-structured Parzen estimators); pbt: a population, of which at "
-        "each interval the worse go on from the better ones' weights, with settings moved by "
-        "chance; pb2: the same, with settings that a Gaussian process proposes",
-        default=SearchKind.RANDOM,
-    )
-    scheduler: Stopping = setting(
-        "Which trials are given up early. none; asha: at each rung all but the best 1/reduction; "
-        "hyperband: asha in brackets that begin to judge at different rungs; median: those worse "
-        "than the median of the others so far",
-        default=Stopping.NONE,
-    )
-    seed: int = setting(
-        "Of what is drawn: the same seed proposes the same trials",
-        default=1,
-        bounds=Bounds(at_least=0, at_most=2**31 - 1),
-    )
-    max_concurrent: int | None = setting(
-        "Trials at the same time; null: as many as the cluster has room for",
-        default=None,
-        bounds=Bounds(at_least=1),
-    )
-    startup_trials: int = setting(
-        "Of tpe: so many are drawn at random before it models anything",
-        default=8,
-        bounds=Bounds(at_least=1),
-    )
-    grace_epochs: float = setting(
-        "No trial is given up before it has read each example so often",
-        default=1.0,
-        bounds=Bounds(above=0),
-    )
-    reduction: float = setting(
-        "Of asha and hyperband: each rung is so many times as far as the one before, and leaves "
-        "one in so many",
-        default=3.0,
-        bounds=Bounds(above=1),
-    )
-    interval_epochs: float = setting(
-        "Of pbt and pb2: how far all trials go before the worse take over from the better",
-        default=1.0,
-        bounds=Bounds(above=0),
-    )
-    quantile: float = setting(
-        "Of pbt and pb2: the share of trials that take over, and of those that are taken over",
-        default=0.25,
-        bounds=Bounds(above=0, at_most=0.5),
-    )
-    resample: float = setting(
-        "Of pbt: how often a setting is drawn anew instead of moved by a fifth",
-        default=0.25,
-        bounds=Bounds(at_least=0, at_most=1),
-    )
-    keep_models: int = setting(
-        "Models of how many of the best trials stay in their folders",
-        default=1,
-        bounds=Bounds(at_least=1),
-    )
-    finalists: int = setting(
-        "How many of the best are trained again with other seeds before one is chosen by its "
-        "median; 0: the best trial wins",
-        default=0,
-        bounds=Bounds(at_least=0),
-    )
-    finalist_seeds: int = setting(
-        "With how many further seeds", default=4, bounds=Bounds(at_least=1, at_most=100)
-    )
-    max_failed_share: float = setting(
-        "The sweep fails when a larger share of its trials has, and more than two",
-        default=0.5,
-        bounds=Bounds(at_least=0, at_most=1),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +55,15 @@ class SweepJob(FinetuneJob):
         """Of a job that was checked."""
         return read_space(self.space)[0]
 
+    @property
+    def trains_in_groups(self) -> bool:
+        """Whether a trial is a group of workers with DeepSpeed; else each is one, with torch alone.
+        The same for all trials of the sweep."""
+        precisions = [
+            each.options for each in self.read_space().dimensions if each.key == "precision"
+        ]
+        return not self.trains_alone or any(Precision.FP16 in (some or ()) for some in precisions)
+
     def findings(self) -> Iterator[Finding]:
         space, wrong = read_space(self.space)
         yield from wrong
@@ -173,6 +86,13 @@ class SweepJob(FinetuneJob):
                         rule="has no end of values, and search.kind=grid tries them all.",
                         try_="choice, integer or quantised, or search=random.",
                     )
+        if search.margin and search.beside is Beside.NONE:
+            yield Finding(
+                key="search.margin",
+                found=f"={search.margin:g}",
+                rule="is of trials that cost less, and search.beside=none says nothing of costs.",
+                try_="search.beside=time or size.",
+            )
         if search.scheduler is not Stopping.NONE and self.num_seeds > 1:
             yield Finding(
                 key="num_seeds",
@@ -181,14 +101,13 @@ class SweepJob(FinetuneJob):
                 "known at the end only.",
                 try_=f"search.finalists=3 search.finalist_seeds={self.num_seeds - 1}.",
             )
-        if self.cluster.num_workers > 1 or self.zero.stage:
-            found = f"={self.cluster.num_workers} with zero.stage={self.zero.stage}"
+        if search.kind.is_population and self.trains_in_groups:
             yield Finding(
                 key="cluster.num_workers",
-                found=found,
-                rule="is more than a trial can have: each is one worker, without ZeRO.",
-                try_="cluster.num_workers=1 zero=0, and cluster.cpus_per_worker or "
-                "gpus_per_worker for more of a node.",
+                found=f"={self.cluster.num_workers} with zero.stage={self.zero.stage}",
+                rule=f"does not go with search={search.kind}, whose trials take over from one "
+                "another: so far only those of one worker without ZeRO and fp16 can.",
+                try_="cluster.num_workers=1 zero=0, or search=asha_tpe.",
             )
 
     def _population_findings(self, space: Space) -> Iterator[Finding]:
@@ -219,6 +138,7 @@ class SweepJob(FinetuneJob):
             "search.scheduler": (search.scheduler, search.scheduler is not Stopping.NONE, "none"),
             "search.finalists": (search.finalists, search.finalists > 0, "0"),
             "num_seeds": (self.num_seeds, self.num_seeds > 1, "1"),
+            "search.beside": (search.beside, search.beside is not Beside.NONE, "none"),
         }
         for key, (value, is_wrong, near) in refused.items():
             if is_wrong:

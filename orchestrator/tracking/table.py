@@ -7,8 +7,9 @@ that a later attempt repeated. The dashboard and notebooks use it; a line's form
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,17 +76,17 @@ class MetricTable:
             name = SegmentName.parse(entry.name)
             if name is None or name.suffix != "jsonl":
                 continue
-            for data in self._new_lines(entry.name, entry.size_bytes):
-                self._add(_block(data))
+            for block in _parsed(self._new_lines(entry.name, entry.size_bytes)):
+                self._add(block)
         return self.num_rows - before
 
     def columns(self, names: Sequence[str] | None = None, *, repeated: bool = False) -> Columns:
         """Of repeated steps the newest attempt's count; `repeated` gives those before too."""
         own = {name: self._own(name) for name in _OWN}
-        order = np.lexsort((own["step"], own["attempt"]))
+        order = _order(own["attempt"], own["step"])
         if not repeated:
             kept = is_effective(own["attempt"][order], own["step"][order])
-            order = order[kept]
+            order = order if kept.all() else np.arange(self.num_rows)[order][kept]
         values = {
             name: self._dense(name)[order] for name in (self.names if names is None else names)
         }
@@ -121,11 +122,23 @@ class MetricTable:
         column = np.full(self.num_rows, np.nan)
         begin = 0
         for block in self._blocks:
+            count = len(block.own["step"])
             if name in block.values:
                 rows, values = block.values[name]
-                column[begin + rows] = values
-            begin += len(block.own["step"])
+                if len(values) == count:
+                    column[begin : begin + count] = values
+                else:
+                    column[begin + rows] = values
+            begin += count
         return column
+
+
+def _order(attempt: Ints, step: Ints) -> slice | Ints:
+    """By attempt and step. As a rule they lie in that order, and nothing has to be moved."""
+    later, same = attempt[1:] > attempt[:-1], attempt[1:] == attempt[:-1]
+    if np.all(later | (same & (step[1:] >= step[:-1]))):
+        return slice(None)
+    return np.lexsort((step, attempt))
 
 
 def is_effective(attempt: Ints, step: Ints) -> NDArray[np.bool_]:
@@ -156,11 +169,26 @@ def _joined(blocks: Sequence[_Block]) -> _Block:
     return _Block(own=own, values=joined)
 
 
+def _parsed(parts: Iterator[bytes]) -> Iterator[_Block]:
+    """Two at a time, where there are several: most of the work is Arrow's."""
+    first, second = next(parts, b""), next(parts, b"")
+    if not second:
+        yield from [_block(first)] if first else []
+        return
+    with ThreadPoolExecutor(2) as pool:
+        waiting = deque(pool.submit(_block, data) for data in (first, second))
+        for data in parts:
+            waiting.append(pool.submit(_block, data))
+            yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
 def _block(data: bytes) -> _Block:
     try:
         table = arrow_json.read_json(
             pa.BufferReader(data),
-            read_options=arrow_json.ReadOptions(block_size=max(2**20, data.find(b"\n") + 1)),
+            read_options=arrow_json.ReadOptions(use_threads=False, block_size=len(data)),
             parse_options=arrow_json.ParseOptions(explicit_schema=_SCHEMA),
         )
         if any(name not in table.column_names or table[name].null_count for name in _OWN):
@@ -184,7 +212,7 @@ def _of_table(table: Any) -> _Block:
             missing = np.isnan(floats)
             # Most are in every line: one array of row numbers does for all of those.
             rows = np.flatnonzero(~missing) if missing.any() else every
-            values[name] = rows, floats[rows]
+            values[name] = rows, floats if rows is every else floats[rows]
     return _Block(own=own, values=values)
 
 

@@ -40,7 +40,12 @@ from orchestrator.training.port import WorkerPort
 from orchestrator.training.restoring import restorable
 from orchestrator.training.setup import configure_torch
 from orchestrator.training.standing import Standing
-from orchestrator.training.transfer import prepare_encoder, shape_loss, share_by_layer
+from orchestrator.training.transfer import (
+    num_trained,
+    prepare_encoder,
+    shape_loss,
+    share_by_layer,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +71,7 @@ def finetune(port: WorkerPort, job: FinetuneJob, start: TaskStart) -> Ending:
 @dataclass(frozen=True, kw_only=True)
 class TaskLesson(Lesson):
     material: TaskExamples
+    model: TaskModel  # what the engine trains
 
 
 def _lesson(
@@ -87,7 +93,7 @@ def _lesson(
             engine.restore(restored.folder)
             standing = restored.standing
     material = TaskExamples(port, job, start.prepared, model, engine)
-    return TaskLesson(engine=engine, material=material, standing=standing)
+    return TaskLesson(engine=engine, material=material, standing=standing, model=model)
 
 
 def make_model(job: FinetuneJob, start: TaskStart) -> TaskModel:
@@ -156,9 +162,11 @@ def _conclude(
         name: (material.last_scores(name) if is_known else None) or material.score(portion)
         for name, portion in splits.items()
     }
-    weights = lesson.engine.weights()
+    weights = None if job.trains_alone else lesson.engine.weights()  # all ranks have parts of them
     if port.rank == 0:
         port.show("writing the model")
+        # Training is over, so the model itself may be given away where it is whole.
+        model = lesson.model.cpu() if weights is None else _model_of(job, start, weights)
         result = {
             "task": job.task.name,
             "chosen_by": metrics_of(job.task)[0].name,
@@ -170,8 +178,10 @@ def _conclude(
             "truncated_share": {
                 name: each.features.truncated_share for name, each in splits.items()
             },
+            "trained_s": round(standing.trained_s, 3),
+            "trained_weights": num_trained(model),
         }
-        _write_model(port.run.child(layout.EXPORT), job, start, weights, result)
+        _write_model(port.run.child(layout.EXPORT), model, job, start, result)
         write_result(port.run, result)
         for name, values in scores.items():
             told = ", ".join(f"{metric} {value:.4g}" for metric, value in values.items())
@@ -181,16 +191,20 @@ def _conclude(
         distributed.barrier(group=port.control)
 
 
+def _model_of(job: FinetuneJob, start: TaskStart, weights: dict[str, Tensor]) -> TaskModel:
+    """An engine has them under the names of its module."""
+    model = make_model(job, start)
+    Finetuning(model, seed=job.seed).load_state_dict(weights, strict=False)  # buffers are its own
+    return model
+
+
 def _write_model(
     target: Storage,
+    model: TaskModel,
     job: FinetuneJob,
     start: TaskStart,
-    weights: dict[str, Tensor],
     result: dict[str, Any],
 ) -> None:
-    module = Finetuning(make_model(job, start), seed=job.seed)
-    module.load_state_dict(weights, strict=False)  # buffers are the module's own
-    model = module.model
     if job.transfer.way is Way.ADAPTERS:
         from orchestrator.encoder.adapters import merge_adapters
 

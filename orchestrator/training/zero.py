@@ -56,6 +56,7 @@ class ZeroEngine:
         self._engine, *_ = deepspeed.initialize(
             model=module, optimizer=optimizer, config=config_of(division, count)
         )
+        self._engine.train()  # a model that was read from a directory comes without dropout
         self._attached = attach_fragments(optimizer, self._engine)
         self._set_masters(exact)
         self._engine.checkpoint_engine = self._files = _Files()

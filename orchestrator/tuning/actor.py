@@ -1,15 +1,17 @@
-"""A warm worker for trials of one worker: a Tune class that is given one trial after another.
+"""Where Tune has a trial: a class that is given one after another, and stays warm between them.
 
-Imports, the task's examples and the encoder's files stay between trials. What it does for each is
-in `work.py`.
+It trains a trial of one worker itself (`alone.py`): imports, the task's examples and the encoder's
+files stay. For one of several it starts their group (`group.py`), and takes next to nothing itself.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +19,23 @@ import ray
 import torch
 from ray import tune
 
+from orchestrator.cluster.place import Place
 from orchestrator.cluster.same import own_fingerprint, refuse_differences
 from orchestrator.encoder.nearby import nearby
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.find import open_run
+from orchestrator.runs.folder import RunFolder
 from orchestrator.settings.extensions import import_extensions
 from orchestrator.settings.sweep import SweepJob
 from orchestrator.tasks.prepared import open_prepared
+from orchestrator.tuning.alone import AloneAtHand, AloneWork
+from orchestrator.tuning.group import GroupAtHand, GroupWork
 from orchestrator.tuning.judge import EPOCHS, VALUE
 from orchestrator.tuning.port import Said
-from orchestrator.tuning.work import AtHand, Work
+from orchestrator.tuning.work import Work
 
 _LOOK_EVERY_S = 0.5
+Begin = Callable[[dict[str, Any]], Work]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +48,13 @@ class Ground:
     encoder: str
     prepared: str  # the task's file in the storage
     code_dir: str | None  # on a cluster Ray puts workers into the submitted code by itself
+    environment: dict[str, str]  # of who starts a group
 
 
 class TrialActor(tune.Trainable):
     def setup(self, config: dict[str, Any], ground: Ground) -> None:  # type: ignore[override]
         self._ground, self._refused = ground, ""
+        os.environ.update(ground.environment)
         self._work: Work | None = None
         self._code_dir = ground.code_dir or os.environ.get("TUNE_ORIG_WORKING_DIR", os.getcwd())
         os.chdir(self._code_dir)  # Tune has put us elsewhere
@@ -60,23 +69,44 @@ class TrialActor(tune.Trainable):
             return
         assert isinstance(job, SweepJob)
         self._stack = ExitStack()
-        self._at_hand = AtHand(
+        self._begin = self._in_group(run, job) if job.trains_in_groups else self._alone(run, job)
+        self._over = threading.Event()
+        threading.Thread(target=self._listen, daemon=True, name="stop-listener").start()
+        self._work = self._begin(config)
+
+    def _alone(self, run: RunFolder, job: SweepJob) -> Begin:
+        ground = self._ground
+        prepared = open_prepared(run.parent, ground.prepared)
+        at_hand = AloneAtHand(
             run=run.storage,
             sweep=job,
             attempt=ground.attempt,
+            num_examples=len(prepared.training.features),
             encoder=self._stack.enter_context(nearby(ground.encoder)),
-            prepared=open_prepared(run.parent, ground.prepared),
+            prepared=prepared,
             device=torch.device("cuda" if job.cluster.gpus_per_worker > 0 else "cpu"),
         )
-        self._over = threading.Event()
-        threading.Thread(target=self._listen, daemon=True, name="stop-listener").start()
-        self._work = Work(self._at_hand, config)
+        return partial(AloneWork, at_hand)
+
+    def _in_group(self, run: RunFolder, job: SweepJob) -> Begin:
+        ground = self._ground
+        at_hand = GroupAtHand(
+            run=run.storage,
+            sweep=job,
+            attempt=ground.attempt,
+            num_examples=len(open_prepared(run.parent, ground.prepared).training.features),
+            of=run,
+            place=Place.CLUSTER if ground.code_dir is None else Place.HERE,
+            encoder=ground.encoder,
+            prepared=ground.prepared,
+        )
+        return partial(GroupWork, at_hand)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         os.chdir(self._code_dir)
         if not self._refused:
             self._end()
-            self._work = Work(self._at_hand, new_config)
+            self._work = self._begin(new_config)
         return True
 
     def step(self) -> dict[str, Any]:

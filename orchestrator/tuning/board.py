@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.ledger import Event
 from orchestrator.settings.sweep import SweepJob
 from orchestrator.tasks.metrics.metric import metrics_of
+from orchestrator.tuning.front import front, near_best
 from orchestrator.tuning.population import Stretch, way_of
 from orchestrator.tuning.trials import Fate, Trial, num_wanted, ranked, trials_of
 
@@ -25,8 +27,15 @@ class Board:
 
     @property
     def best(self) -> Trial | None:
+        """So far; with costs, the cheapest that is near enough."""
         first = self.trials[:1]
-        return first[0] if first and first[0].fate is Fate.FINISHED else None
+        near = near_best(self.trials, self.job.search, is_loss=self.is_loss)
+        return near[-1] if near else first[0] if first and first[0].fate is Fate.FINISHED else None
+
+    @property
+    def front(self) -> list[Trial]:
+        """Those that are worth what they cost; empty where costs do not matter."""
+        return front(self.trials, self.job.search, is_loss=self.is_loss)
 
     @property
     def is_population(self) -> bool:
@@ -53,7 +62,12 @@ def board_of(job: SweepJob, events: Sequence[Event]) -> Board:
     order = [Fate.OPEN, Fate.STOPPED, Fate.FINISHED, Fate.FAILED]
     others = [trial for trial in trials if trial not in done]
     sign = 1 if chooser.is_loss else -1
-    others.sort(key=lambda each: (order.index(each.fate), sign * (each.latest or 0.0)))
+    others.sort(
+        key=lambda each: (
+            order.index(each.fate),
+            math.inf if each.latest is None else sign * each.latest,  # not measured: the last
+        )
+    )
     return Board(
         job=job,
         metric=chooser.name,

@@ -18,7 +18,7 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from orchestrator.settings.sweep import Search, Stopping
+from orchestrator.settings.search import Search, Stopping
 from orchestrator.tuning.rungs import brackets, longest_epochs
 from orchestrator.tuning.trials import Book, Fate, Trial
 

@@ -7,8 +7,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.settings.units import format_duration
+from orchestrator.settings.search import Beside
+from orchestrator.settings.units import format_count, format_duration
 from orchestrator.tuning.board import Board
+from orchestrator.tuning.front import COST_NAMES
 from orchestrator.tuning.trials import Fate, Leg, Trial
 
 _COLOURS = {Fate.OPEN: "green", Fate.STOPPED: "yellow", Fate.FAILED: "bold red"}
@@ -19,11 +21,16 @@ def draw_board(board: Board, *, most: int) -> Table:
     keys = list(dict.fromkeys(key for trial in board.trials for key in trial.point))
     has_taken = any(trial.taken for trial in board.trials)
     settings = [*keys, "took over"] if has_taken else keys
+    beside = board.job.search.beside
+    worth = {trial.number for trial in board.front}
+    costs = [COST_NAMES[beside]] if beside in COST_NAMES else []
     drawn = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("trial", "", board.metric, "epochs", *settings, "seed", "took", ""):
+    for column in ("trial", "", board.metric, *costs, "epochs", *settings, "seed", "took", ""):
         drawn.add_column(column, overflow="fold")
     for trial in board.trials[:most]:
-        drawn.add_row(*_cells(trial, keys, has_taken=has_taken))
+        number, fate, value, *others = _cells(trial, keys, has_taken=has_taken)
+        cost = [_cost(trial, beside, is_worth=trial.number in worth)] if costs else []
+        drawn.add_row(number, fate, value, *cost, *others)
     return drawn
 
 
@@ -41,6 +48,15 @@ def _cells(trial: Trial, keys: list[str], *, has_taken: bool) -> list[str | Text
         "" if trial.took_s is None else format_duration(trial.took_s),
         trial.reason if trial.fate is Fate.FAILED else "",
     ]
+
+
+def _cost(trial: Trial, beside: Beside, *, is_worth: bool) -> Text:
+    """Marked where no other trial is both better and cheaper."""
+    cost = trial.costs.get(beside)
+    if cost is None:
+        return Text("")
+    said = f"{cost:.1f}" if beside is Beside.TIME else format_count(cost)
+    return Text(f"{said} ◆" if is_worth else said, style="bold" if is_worth else "")
 
 
 def _took_over(leg: Leg) -> str:

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.settings.search import Search, SearchKind
 from orchestrator.settings.space import Dimension, Point, Shape, Space
-from orchestrator.settings.sweep import Search, SearchKind, SweepJob
+from orchestrator.settings.sweep import SweepJob
 from orchestrator.tuning.trials import Leg, Trial
 
 _MOVE = 0.2

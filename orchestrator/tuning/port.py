@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from orchestrator.cluster.stop import StopSignal
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.ledger import Ledger
 from orchestrator.runs.storage import Storage
@@ -28,7 +29,8 @@ class Said:
 
     epochs: float | None = None
     value: float | None = None
-    end: str = ""  # finished, failed, interrupted
+    # finished, failed; rested; interrupted, lost, unplaced: it is to go on; refused: none is
+    end: str = ""
     reason: str = ""
 
 
@@ -81,12 +83,16 @@ class Live:
         self._said: queue.SimpleQueue[Said] = queue.SimpleQueue()
         self._may_go = threading.Semaphore(0)
         self._thread: threading.Thread | None = None
-        self.stop_reason: str | None = None
+        self.stop_signal = StopSignal()
         self.is_over = False
 
     @property
     def has_begun(self) -> bool:
         return self._thread is not None
+
+    @property
+    def stop_reason(self) -> str | None:
+        return self.stop_signal.reason if self.stop_signal.is_asked else None
 
     def next(self) -> Said:
         """Blocks until the loop has something to say."""
@@ -99,7 +105,7 @@ class Live:
 
     def stop(self, reason: str) -> None:
         """At the next step; it does not wait for that."""
-        self.stop_reason = reason
+        self.stop_signal.ask(reason)
 
     def close(self, reason: str) -> None:
         """Nobody asks any more: it ends at the next step."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
+from orchestrator.settings.search import Search, SearchKind
 from orchestrator.settings.space import Point, Space
-from orchestrator.settings.sweep import Search, SearchKind
 from orchestrator.tuning.trials import Trial, searched
 
 _DRAWS = 1000  # before a space of which all points seem to be taken counts as used up

@@ -5,6 +5,7 @@ came of it; here both become words in the ledger. Which trial is next, `supply.p
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -60,7 +61,9 @@ class Scribe(Callback):
 
     def __init__(self, book: Book, judge: Judge, told: Callable[[Trial], None]) -> None:
         self._book, self._judge, self._told = book, judge, told
+        self._losses: Counter[int] = Counter()  # of trials whose group of workers went
         self.refused = ""
+        self.unplaced = ""  # nothing runs, and there is no room for what would
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -74,6 +77,11 @@ class Scribe(Callback):
         end = result.get("end", "")
         if end == "refused":
             self.refused = result["reason"]
+        elif end == "unplaced":
+            if not any(each is not trial and each.status == "RUNNING" for each in trials):
+                self.unplaced = result["reason"]
+        elif end == "lost":
+            self._lose(number, result["reason"])
         elif end == "finished":
             self._end(number, Fate.FINISHED, result.get(VALUE), result["reason"])
         elif end == "failed":
@@ -91,6 +99,17 @@ class Scribe(Callback):
         """Its worker died, again and again: a trial that fails says so itself."""
         said = str(trial.get_error() or "its worker died").strip().splitlines()
         self._end(trial.config[NUMBER], Fate.FAILED, None, said[-1] if said else "")
+
+    def _lose(self, number: int, why: str) -> None:
+        """The queue hands it out again, as any that is open."""
+        self._losses[number] += 1
+        allowed = self._book.job.recovery.infrastructure
+        if self._losses[number] <= allowed:
+            self._book.lost(number)
+            return
+        told = f"its workers were lost {self._losses[number]} times"
+        rule = f"recovery.infrastructure={allowed} allows no further try. The last time: {why}"
+        self._end(number, Fate.FAILED, None, f"{told}; {rule}")
 
     def _end(self, number: int, fate: Fate, value: float | None, why: str) -> None:
         self._told(self._book.ended(number, fate, value=value, reason=why))

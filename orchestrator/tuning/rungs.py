@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from orchestrator.settings.sweep import Search, Stopping, SweepJob
+from orchestrator.settings.search import Search, Stopping
+from orchestrator.settings.sweep import SweepJob
 
 _BRACKETS = 3
 

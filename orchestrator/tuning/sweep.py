@@ -18,12 +18,15 @@ from ray import tune
 
 from orchestrator.cluster.attempt import Attempt
 from orchestrator.cluster.desk import Desk
+from orchestrator.cluster.embedded import group_environment
 from orchestrator.cluster.export import start_directory
 from orchestrator.cluster.failures import worker_resources
 from orchestrator.cluster.finetune import prepared_task
-from orchestrator.cluster.outcome import WorkersDiffer
+from orchestrator.cluster.outcome import NotPlaced, WorkersDiffer
 from orchestrator.cluster.place import Place
 from orchestrator.cluster.scratch import scratch_folder
+from orchestrator.cluster.workers import refuse_hopeless
+from orchestrator.cluster.world import alive_nodes, placeable
 from orchestrator.errors import RunFailed, RunStopped
 from orchestrator.runs.ledger import Event
 from orchestrator.runs.result import read_result
@@ -44,6 +47,9 @@ from orchestrator.tuning.winner import clear_folders, conclude
 
 _LOOK_EVERY_S = 0.3
 _FEW = 2  # failures that never end a sweep
+_HEAD = "node:__internal_head__"
+_A_BIT = 0.001  # of the one that each node has of its own address
+_NO_ROOM = "Wait for other runs to end (orchestrator list), ask for less, or wait longer."
 # Tune's own files and signals: nothing of it is read, and stops come by the desk.
 _TUNE = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -59,13 +65,14 @@ _TUNE = {
 def sweep(attempt: Attempt) -> None:
     job = attempt.job
     assert isinstance(job, SweepJob)
+    refuse_hopeless(attempt)
     chooser = metrics_of(job.task)[0]
     encoder = start_directory(attempt, job.encoder)
     prepared = prepared_task(attempt, job, encoder)
     book = Book(attempt.run.storage, attempt.ledger, job, attempt.run.events())
     adopt(book, attempt.run.storage)
     _tell_start(book)
-    attempt.ledger.record("running", workers=1)
+    attempt.ledger.record("running", workers=job.cluster.num_workers)
     ground = Ground(
         uri=attempt.run.uri,
         attempt=attempt.number,
@@ -73,6 +80,7 @@ def sweep(attempt: Attempt) -> None:
         encoder=encoder,
         prepared=prepared,
         code_dir=os.getcwd() if attempt.place is Place.HERE else None,
+        environment=group_environment(),
     )
     try:
         _Sweep(attempt, book, ground, is_loss=chooser.is_loss).run()
@@ -117,7 +125,11 @@ class _Sweep:
         book = self._book
         judge = Judge(book, is_loss=self._is_loss)
         scribe = Scribe(book, judge, self._told)
-        queue = Queue(self._supply(), has_room=self._has_room, is_over=lambda: bool(self._stop))
+        queue = Queue(
+            self._supply(),
+            has_room=self._has_room,
+            is_over=lambda: bool(self._stop or scribe.unplaced),
+        )
         os.environ.update(_TUNE)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # we tell what happened
         with scratch_folder() as scratch, self._watch(), closing(self._progression):
@@ -137,6 +149,8 @@ class _Sweep:
             raise self._failure
         if self._stop:
             raise RunStopped(self._stop)
+        if scribe.unplaced:
+            raise NotPlaced(scribe.unplaced, hint=_NO_ROOM)
 
     def _supply(self) -> Supply:
         if self._book.job.search.kind.is_population:
@@ -146,7 +160,7 @@ class _Sweep:
     def _tuner(self, chosen: tune.TuneConfig, scribe: Scribe, scratch: str) -> tune.Tuner:
         trainable = tune.with_resources(
             tune.with_parameters(TrialActor, ground=self._ground),
-            tune.PlacementGroupFactory([self._asked]),
+            tune.PlacementGroupFactory([self._taken()]),
         )
         return tune.Tuner(
             trainable,
@@ -163,12 +177,22 @@ class _Sweep:
             ),
         )
 
+    def _taken(self) -> dict[str, float]:
+        """By a trial's actor itself. One that starts a group takes nothing of worth, and is on our
+        own node, so that none of theirs takes it along when it goes."""
+        if not self._book.job.trains_in_groups:
+            return self._asked
+        here = alive_nodes()[ray.get_runtime_context().get_node_id()]
+        address = next(name for name in here if name.startswith("node:") and name != _HEAD)
+        return {address: _A_BIT}
+
     def _has_room(self, running: int) -> bool:
-        most = self._book.job.search.max_concurrent
+        job = self._book.job
+        most = job.search.max_concurrent
         if most is not None and running >= most:
             return False
-        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        return all(there.get(name, 0) >= each * (running + 1) for name, each in self._asked.items())
+        fit = placeable(alive_nodes().values(), self._asked)
+        return running < fit // job.cluster.num_workers
 
     def _told(self, trial: Trial) -> None:
         """After each end: a line, the bar, and room on the disk."""

@@ -22,7 +22,7 @@ from orchestrator.tracking.exhibits import INSIDE, write_table
 from orchestrator.tracking.metrics import MetricsWriter, read_metrics
 from orchestrator.tuning.board import Board
 from orchestrator.tuning.importance import LEAST_TRIALS, importance_of
-from orchestrator.tuning.trials import Fate, Trial, ranked
+from orchestrator.tuning.trials import COSTS, Fate, Trial, ranked
 
 FOLDER = "sweep"
 LEADERBOARD, CURVES = f"{FOLDER}/leaderboard.csv", f"{FOLDER}/curves.csv"
@@ -89,12 +89,17 @@ def write_tables(run: Storage, board: Board) -> None:
 def leaderboard(board: Board) -> tuple[list[str], list[list[Any]]]:
     keys = list(dict.fromkeys(key for trial in board.trials for key in trial.point))
     own = ["rank", "trial", "fate", board.metric, "epochs", "seed", "again_of", "took_s"]
+    own += [*COSTS.values(), "is_worth_it"]
+    worth = {trial.number for trial in board.front}
+    has_front = bool(worth)
     rows = []
     for rank, trial in enumerate(board.trials, 1):
         is_ranked = trial.fate is Fate.FINISHED and trial.value is not None
         value = trial.value if trial.is_over else trial.latest
         settings = [_cell(trial.point.get(key)) for key in keys]
         facts = [trial.fate.value, value, trial.epochs, trial.seed, trial.again_of, trial.took_s]
+        facts += [trial.costs.get(kind) for kind in COSTS]
+        facts += [trial.number in worth if has_front else None]
         named = [rank if is_ranked else None, f"{trial.number:04d}", *facts]
         rows.append([*named, *settings, trial.reason, trial.folder])
     return [*own, *keys, "reason", INSIDE], rows

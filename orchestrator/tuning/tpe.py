@@ -17,10 +17,12 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from orchestrator.settings.search import Beside, Search
 from orchestrator.settings.space import Dimension, Point, Shape, Space
-from orchestrator.settings.sweep import Search
+from orchestrator.tuning.front import cost_of
 from orchestrator.tuning.trials import Fate, Trial
 
 _PER_EPOCH = 1000  # Optuna counts steps in whole numbers
@@ -43,8 +45,11 @@ def suggest(space: Space, search: Search, past: Sequence[Trial], *, is_loss: boo
             constant_liar=True,  # what is still running is not tried again beside it
             seed=(search.seed * 1_000_003 + len(past)) % 2**32,
         )
-    study = optuna.create_study(sampler=sampler, direction="minimize" if is_loss else "maximize")
-    study.add_trials([_frozen(space, trial) for trial in past])
+    directions = [StudyDirection.MINIMIZE if is_loss else StudyDirection.MAXIMIZE]
+    if search.beside is not Beside.NONE:
+        directions.append(StudyDirection.MINIMIZE)
+    study = optuna.create_study(sampler=sampler, directions=directions)
+    study.add_trials([_frozen(space, search, trial) for trial in past])
     asked = study.ask()
     point: Point = {}
     for dimension in space.dimensions:
@@ -53,16 +58,22 @@ def suggest(space: Space, search: Search, past: Sequence[Trial], *, is_loss: boo
     return point
 
 
-def _frozen(space: Space, trial: Trial) -> FrozenTrial:
+def _frozen(space: Space, search: Search, trial: Trial) -> FrozenTrial:
     there = [each for each in space.dimensions if each.key in trial.point]
-    is_done = trial.fate is Fate.FINISHED and trial.value is not None
+    values = [trial.value]
+    if search.beside is not Beside.NONE:
+        values.append(cost_of(trial, search))
+    known = [value for value in values if value is not None]
+    is_done = trial.fate is Fate.FINISHED and len(known) == len(values)
     state = TrialState.FAIL if trial.fate is Fate.FINISHED and not is_done else _STATES[trial.fate]
+    # Of one that was given up Optuna compares measurements, where there is one thing to compare.
+    measured = trial.measured if search.beside is Beside.NONE else ()
     return create_trial(
         state=state,
-        value=trial.value if is_done else None,
+        values=known if is_done else None,
         params={each.key: _param(each, trial.point[each.key]) for each in there},
         distributions={each.key: _distribution(each) for each in there},
-        intermediate_values={round(epochs * _PER_EPOCH): value for epochs, value in trial.measured},
+        intermediate_values={round(epochs * _PER_EPOCH): value for epochs, value in measured},
     )
 
 

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from orchestrator.runs import layout
 from orchestrator.runs.ledger import Event, Ledger
+from orchestrator.runs.result import read_result
 from orchestrator.runs.storage import Storage
 from orchestrator.settings.kinds import freeze
+from orchestrator.settings.search import Beside, SearchKind
 from orchestrator.settings.space import Point
-from orchestrator.settings.sweep import POPULATION, TRIALS, SearchKind, SweepJob
+from orchestrator.settings.sweep import POPULATION, TRIALS, SweepJob
 
 PROPOSED, MEASURED, ENDED = "trial_proposed", "trial_measured", "trial_ended"
 LOST = "trial_lost"
 TOOK_OVER = "trial_took_over"
 GENERATION = "generation_ended"  # who takes over what is decided and done
 EXTENDED = "sweep_extended"
+COSTS = {Beside.TIME: "trained_s", Beside.SIZE: "trained_weights"}  # as results name them
 
 
 class Fate(StrEnum):
@@ -58,6 +61,7 @@ class Trial:
     value: float | None = None  # once it has ended: by which it is compared
     reason: str = ""
     took_s: float | None = None
+    costs: Mapping[Beside, float] = field(default_factory=dict)  # of one that finished
     ended: float | None = None  # when, since the epoch
     taken: tuple[Leg, ...] = ()  # all legs but the first
     first: Point | None = None  # what it began with, once it has taken over something
@@ -116,6 +120,7 @@ def trials_of(events: Iterable[Event]) -> dict[int, Trial]:
                     value=said.get("value"),
                     reason=said.get("reason", ""),
                     took_s=event.time - began[trial.number],
+                    costs=_costs(said),
                     ended=event.time,
                 )
         elif event.kind == TOOK_OVER and said["trial"] in trials:
@@ -137,6 +142,10 @@ def with_leg(trial: Trial, leg: Leg) -> Trial:
         return trial
     first = trial.point if trial.first is None else trial.first
     return replace(trial, first=first, point=leg.point, taken=(*trial.taken, leg))
+
+
+def _costs(said: Mapping[str, Any]) -> dict[Beside, float]:
+    return {kind: said[name] for kind, name in COSTS.items() if said.get(name) is not None}
 
 
 def _leg(said: Mapping[str, Any]) -> Leg:
@@ -229,14 +238,17 @@ class Book:
     def lost(self, number: int) -> None:
         """Its worker died; another one goes on from its last checkpoint."""
         self._ledger.record(LOST, trial=number)
-        print(f"trial {number:04d} lost its worker and goes on with another", flush=True)
+        print(f"trial {number:04d} lost a worker and goes on with another", flush=True)
 
     def ended(
         self, number: int, fate: Fate, *, value: float | None = None, reason: str = ""
     ) -> Trial:
         known = None if value is None or not math.isfinite(value) else value
         said: dict[str, Any] = {"fate": fate.value, "value": known}
+        if fate is Fate.FINISHED:
+            result = read_result(self._run.child(layout.trial(number))) or {}
+            said |= {name: result[name] for name in COSTS.values() if name in result}
         event = self._ledger.record(ENDED, trial=number, **said, reason=reason)
         after = replace(self.trials[number], fate=fate, value=known, reason=reason)
-        self.trials[number] = replace(after, ended=event.time)
+        self.trials[number] = replace(after, ended=event.time, costs=_costs(said))
         return self.trials[number]

@@ -18,11 +18,13 @@ from orchestrator.runs.find import open_run
 from orchestrator.runs.picture import as_text
 from orchestrator.runs.result import read_result, write_result
 from orchestrator.runs.storage import Storage
+from orchestrator.settings.search import Beside
 from orchestrator.settings.sweep import SweepJob
 from orchestrator.settings.task import TEST
 from orchestrator.tasks.metrics.metric import Metric
 from orchestrator.tasks.prepared import open_prepared
 from orchestrator.tuning.board import overrides_of, read_board
+from orchestrator.tuning.front import cost_of, front, is_near, near_best
 from orchestrator.tuning.picture import draw_board
 from orchestrator.tuning.population import way_of
 from orchestrator.tuning.trials import Book, Fate, Trial, ranked, searched
@@ -39,19 +41,32 @@ class Winner:
 
 
 def winner_of(job: SweepJob, trials: Sequence[Trial], *, is_loss: bool) -> Winner | None:
-    """With finalists the best median of seeds, else the best trial."""
+    """With finalists the best median of seeds, else the best trial; where costs matter, the
+    cheapest that is near enough to it."""
     best = ranked(searched(trials), is_loss=is_loss)
     if not best:
         return None
     found = []
-    for chosen in best[: max(1, job.search.finalists)]:
+    tried = best[: max(1, job.search.finalists)]
+    if not job.search.finalists:
+        tried += [
+            each for each in near_best(trials, job.search, is_loss=is_loss) if each not in tried
+        ]
+    for chosen in tried:
         again = [trial for trial in trials if trial.again_of == chosen.number]
         group = ranked([chosen, *again], is_loss=is_loss)
         values = tuple(each.value for each in group if each.value is not None)
         median = statistics.median(values)
         found.append(Winner(trial=group[0], chosen=chosen, value=median, values=values))
     sign = 1 if is_loss else -1
-    return min(found, key=lambda each: (sign * each.value, each.chosen.number))
+    first = min(found, key=lambda each: (sign * each.value, each.chosen.number))
+    near = [
+        (cost, sign * each.value, each.chosen.number, each)
+        for each in found
+        if is_near(each.value, first.value, job.search)
+        and (cost := cost_of(each.chosen, job.search)) is not None
+    ]
+    return min(near)[-1] if near else first
 
 
 def clear_folders(run: Storage, book: Book, *, is_loss: bool, is_over: bool) -> None:
@@ -60,6 +75,7 @@ def clear_folders(run: Storage, book: Book, *, is_loss: bool, is_over: bool) -> 
     most = max(search.keep_models, search.finalists)
     kept = {trial.number for trial in ranked(book.all(), is_loss=is_loss)[:most]}
     kept |= {trial.number for trial in ranked(searched(book.all()), is_loss=is_loss)[:most]}
+    kept |= {trial.number for trial in near_best(book.all(), search, is_loss=is_loss)}
     kept |= {trial.number for trial in book.all() if trial.again_of is not None and not is_over}
     for trial in book.all():
         if not trial.is_over or (trial.fate is Fate.STOPPED and not is_over):
@@ -118,6 +134,9 @@ def conclude(attempt: Attempt, book: Book, prepared: str, chooser: Metric) -> No
         "values_of_seeds": list(winner.values),
         "trials": {fate.value: _count(book, fate) for fate in Fate},
     }
+    if job.search.beside is not Beside.NONE:
+        found = front(book.all(), job.search, is_loss=chooser.is_loss)
+        facts["front"] = [each.number for each in found]
     if job.search.kind.is_population:
         facts["way"] = [asdict(part) for part in way_of(book.trials, winner.chosen.number)]
     write_result(run, result | {"metrics": metrics} | facts)
@@ -126,7 +145,8 @@ def conclude(attempt: Attempt, book: Book, prepared: str, chooser: Metric) -> No
     print(as_text(draw_board(read_board(attempt.run), most=_SHOWN)))
     print(f"trial {winner.trial.number:04d} is the best: {' '.join(overrides)}")
     for split, values in metrics.items():
-        told = ", ".join(f"{name} {value:.4f}" for name, value in values.items() if value)
+        known = {name: value for name, value in values.items() if value is not None}
+        told = ", ".join(f"{name} {value:.4f}" for name, value in known.items())
         print(f"{split}: {told}", flush=True)
 
 

@@ -166,3 +166,83 @@ def test_a_population_that_is_killed_comes_to_the_same(
     assert said.stdout.split() == result["overrides"]
     assert ("changed while it trained" in said.stderr) == (len(result["way"]) > 1)
     assert (other / "sweep" / "leaderboard.csv").read_text().count("\n") == 5
+
+
+GROUPS = (
+    *("cluster.num_workers=2", "zero=1", "search=asha", "search.kind=grid", "space=rate"),
+    *("search.max_concurrent=1", "batch.examples=8", "space.optim.lr.log_uniform=null"),
+    "space.optim.lr.choice=[0.008,0.02,0.05]",
+)
+
+
+@pytest.mark.long
+def test_trials_of_two_workers_lose_their_driver_a_rank_and_their_actor_and_come_to_the_same(
+    orchestrate: Orchestrate, environment: dict[str, str], encoder: Path, tmp_path: Path
+) -> None:
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    words = ["run", "sweep", *settings(tmp_path, encoder, "sweep", *GROUPS)]
+    said = orchestrate(*words, ORCHESTRATOR_STORAGE=str(straight)).stdout
+    assert "trial 0000 | " in said
+    environment = environment | {"ORCHESTRATOR_STORAGE": str(killed)}
+    kill_after(killed, command(*words), environment, 2)  # a measurement of the first
+    (folder,) = killed.glob("*-sweep-*")
+    lose(folder, command("resume", folder.name), environment, "RayTrainWorker", "ResourceTrainable")
+
+    (other,) = straight.glob("*-sweep-*")
+    found, wanted = read_board(open_run(str(folder))), read_board(open_run(str(other)))
+    assert [(each.point, each.fate, each.measured, each.value) for each in found.trials] == [
+        (each.point, each.fate, each.measured, each.value) for each in wanted.trials
+    ]
+    assert [each.fate for each in wanted.trials] == [Fate.FINISHED, Fate.STOPPED, Fate.STOPPED]
+    weights = [each / "export" / "model.safetensors" for each in (folder, other)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert not list(folder.glob("trials/*/checkpoints"))
+    worlds = [
+        event["workers"]
+        for event in rows(folder / "trials" / "0000", "events")
+        if event["kind"] == "running"
+    ]
+    assert set(worlds) == {2} and len(worlds) == 4
+
+
+def lose(folder: Path, words: list[str], environment: dict[str, str], *names: str) -> None:
+    """While the sweep goes on to its end: one process of each name, each in another start."""
+    lost = 0
+
+    def is_lost() -> bool:
+        """A trial's workers are there, and it has trained with them."""
+        nonlocal lost
+        starts = [path for path in folder.glob("trials/*/events/*") if "attempt" in path.name]
+        begun = sum(
+            json.loads(line)["kind"] == "running" and json.loads(line)["attempt"] == 2
+            for path in starts
+            for line in path.read_text().splitlines()
+        )
+        if begun <= lost:
+            return False
+        victim = next(
+            child
+            for child in psutil.Process(process.pid).children(recursive=True)
+            if names[lost] in "".join(child.cmdline())
+        )
+        victim.send_signal(signal.SIGKILL)
+        lost += 1
+        return lost == len(names)
+
+    process = subprocess.Popen(
+        words,
+        cwd=environment["PROJECT"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        wait_for(process, is_lost)
+        said, _ = process.communicate(timeout=240)
+        assert process.returncode == 0, said
+    finally:
+        process.kill()
+        process.wait()
+    kinds = [event["kind"] for event in told(folder.parent)]
+    assert kinds.count("trial_lost") == len(names)

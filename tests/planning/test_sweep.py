@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.api import Orchestrator
 from orchestrator.cluster.place import Place
+from orchestrator.planning.pretrain import Surroundings
+from orchestrator.planning.resources import this_machine
+from orchestrator.planning.sweep import look_ahead_sweep
 from orchestrator.runs.plan import Plan
+from orchestrator.runs.storage import open_storage
 from orchestrator.settings.sweep import SweepJob
 from orchestrator.tasks.tokens import open_task_tokenizer
 from tests.planning.test_answers import a_model
@@ -53,6 +58,23 @@ def test_a_plan_counts_trials_rungs_and_epochs(tmp_path: Path, words: list[str])
     assert isinstance(made.job, SweepJob)
 
 
+def test_groups_at_once_are_as_many_as_have_room(tmp_path: Path, words: list[str]) -> None:
+    made = plan(tmp_path, *words, "cluster.num_workers=3", "cluster.cpus_per_worker=0.5", "zero=2")
+    assert not made.findings and made.derived["workers_of_a_trial"] == 3
+    job = made.job
+    assert isinstance(job, SweepJob)
+    for cpus, fit in ((1.5, 1), (2.9, 1), (3.0, 2), (5.9, 3), (100.0, 20)):
+        has = replace(this_machine(job), has={"CPU": cpus})
+        around = Surroundings(storage=open_storage(tmp_path), resources=has)
+        assert look_ahead_sweep(job, around).derived["at_once"] == fit
+
+
+def test_what_a_point_alone_cannot_do_is_said(tmp_path: Path, words: list[str]) -> None:
+    made = plan(tmp_path, *words, "space=transfer", "zero=3")
+    told = [str(finding) for finding in made.findings]
+    assert len(told) == 1 and "space: zero.stage=3 does not go with transfer.way=ada" in told[0]
+
+
 def test_a_grid_is_as_large_as_its_space(tmp_path: Path, words: list[str]) -> None:
     made = plan(tmp_path, *words, "search=grid", "space=paper")
     assert not made.findings
@@ -76,6 +98,7 @@ def test_a_population_says_how_often_and_how_many_take_over(
         ("search.grace_epochs=3", "as long as the longest trial"),
         ("evaluation.every_epochs=3", "at their end only"),
         ("schedule.counted_in=tokens", "schedule.counted_in"),
+        ("+space.precision.choice=[bf16,fp16]", "space: precision=fp16 needs GPUs"),
     ],
 )
 def test_what_would_never_happen_is_said(

@@ -62,7 +62,6 @@ def test_a_trial_is_a_fine_tune_with_the_points_settings(tmp_path: Path) -> None
         ("+space.transfer.way={choice: [full, half]}", "transfer.way=half is not a choice"),
         ("+space.transfer.dropout={uniform: [0, 2]}", "must be at most 0.9"),
         ("space.batch.examples.choice=[8,32]", "is more than the batch.examples=8"),
-        ("cluster.num_workers=2", "each is one worker"),
     ],
 )
 def test_what_the_schema_refuses_is_said_before_anything_starts(
@@ -78,7 +77,8 @@ def test_what_the_schema_refuses_is_said_before_anything_starts(
     [
         (["search=pbt", "space=finetune"], "space.batch.examples cannot change while"),
         (["search=pb2", "+space.optim.betas.choice=[[0.9,0.99],[0.9,0.98]]"], "no range of"),
-        (["search=pbt", "cluster.num_workers=2"], "each is one worker"),
+        (["search=pbt", "cluster.num_workers=2"], "so far only those of one worker"),
+        (["search=pb2", "zero=1"], "cluster.num_workers=1 with zero.stage=1 does not go with"),
         (["search=pbt", "search.finalists=2"], "search.finalists=2 does not go with search=pbt"),
         (["search=pbt", "search.scheduler=asha"], "search.scheduler=asha does not go with"),
         (["search=pbt", "num_seeds=3"], "num_seeds=3 does not go with"),
@@ -94,6 +94,25 @@ def test_what_a_population_cannot_do_is_said_before_anything_starts(
     job, findings = load("sweep", words, working_dir=tmp_path)
     assert job is None
     assert any(said in str(finding) for finding in findings), findings
+
+
+@pytest.mark.parametrize(
+    ("overrides", "is_group"),
+    [
+        ([], False),
+        (["cluster.cpus_per_worker=4"], False),
+        (["cluster.num_workers=2"], True),
+        (["zero=1"], True),
+        (["cluster.num_workers=2", "cluster.min_workers=1"], True),
+        (["+space.precision.choice=[fp32,bf16]"], False),
+        (["+space.precision.choice=[bf16,fp16]"], True),
+    ],
+)
+def test_all_trials_of_a_sweep_are_groups_or_none_is(
+    tmp_path: Path, overrides: list[str], is_group: bool
+) -> None:
+    job = loaded("search=asha_tpe", *overrides, working_dir=tmp_path)
+    assert job.trains_in_groups is is_group
 
 
 def test_a_grid_has_an_end(tmp_path: Path) -> None:

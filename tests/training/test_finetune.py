@@ -177,6 +177,8 @@ def test_the_best_is_gone_back_to_whatever_number_of_workers_wrote_it(a_run: Giv
     straight = a_run("straight", **nouns)
     run(straight, world=2)
     assert result(straight)["metrics"] == result(folder)["metrics"]
+    # Whatever had been measured before in the same process: dropout is the step's.
+    assert _losses(folder) == pytest.approx(_losses(straight), rel=1e-5)
 
 
 @pytest.mark.parametrize("way", list(Way))
@@ -316,3 +318,8 @@ def train_alone(job: FinetuneJob, given: dict[str, str], folder: Path) -> Ending
 def _weights(folder: Path) -> dict[str, bytes]:
     weights = load_file(folder / "export" / "model.safetensors")
     return {name: each.numpy().tobytes() for name, each in weights.items()}
+
+
+def _losses(folder: Path) -> dict[int, float]:
+    values = {row["step"]: row["values"].get("train/loss") for row in rows(folder, "metrics")}
+    return {step: loss for step, loss in values.items() if loss is not None}

@@ -9,8 +9,9 @@ from typing import Any
 
 from orchestrator.runs.ledger import Ledger, read_events
 from orchestrator.runs.storage import Storage
+from orchestrator.settings.search import Search
 from orchestrator.settings.space import Point
-from orchestrator.settings.sweep import Search, SweepBudget, SweepJob
+from orchestrator.settings.sweep import SweepBudget, SweepJob
 from orchestrator.tuning.trials import Book, Trial
 from tests.tasks.small import built, plain_task
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from orchestrator.runs.ledger import Event, read_events
 from orchestrator.runs.storage import LocalStorage
+from orchestrator.settings.recovery import Recovery
 from orchestrator.tuning.judge import NUMBER, Judge
 from orchestrator.tuning.queue import Queue, Scribe
 from orchestrator.tuning.supply import Configurations
@@ -23,6 +24,7 @@ class TunesTrial:
 
     config: dict[str, Any]
     error: str = ""
+    status: str = "RUNNING"
 
     def get_error(self) -> str:
         return self.error
@@ -45,8 +47,11 @@ class Stage:
     def begin(self, name: str) -> TunesTrial:
         return TunesTrial(self.queue.suggest(name))
 
-    def tell(self, trial: TunesTrial, **result: Any) -> None:
-        self.scribe.on_trial_result(1, [], trial, {"end": "", "reason": "", **result})
+    def tell(
+        self, trial: TunesTrial, *, beside: tuple[TunesTrial, ...] = (), **result: Any
+    ) -> None:
+        all_ = [trial, *beside]
+        self.scribe.on_trial_result(1, all_, trial, {"end": "", "reason": "", **result})
 
 
 def kinds(run: LocalStorage) -> list[str]:
@@ -62,7 +67,7 @@ def test_a_trial_whose_worker_dies_is_still_open_and_the_ledger_says_so(
         stage.tell(trial, epochs=1.0, value=0.5)
         stage.scribe.on_trial_recover(1, [], trial)
         assert kinds(local) == ["trial_proposed", "trial_measured", "trial_lost"]
-        assert "trial 0000 lost its worker" in capfd.readouterr().out
+        assert "trial 0000 lost a worker" in capfd.readouterr().out
         assert book.trials[0].fate is Fate.OPEN
         stage.tell(trial, epochs=1.0, value=0.25)  # again, from its checkpoint
         stage.tell(trial, epochs=3.0, value=0.75, end="finished")
@@ -80,6 +85,37 @@ def test_a_trial_that_loses_its_worker_too_often_has_failed(local: LocalStorage)
         assert book.trials[0].reason == "ActorDiedError: its node is gone"
         assert [each.number for each in stage.told] == [0]
         assert stage.begin("b").config[NUMBER] == 1
+
+
+def test_a_trial_that_loses_its_group_is_handed_out_again_as_often_as_allowed(
+    local: LocalStorage,
+) -> None:
+    job = replace(a_sweep(), recovery=Recovery(infrastructure=2))
+    with a_book(local, job) as book:
+        stage = Stage(book)
+        for name in "abc":
+            trial = stage.begin(name)
+            assert trial.config[NUMBER] == 0  # no other comes before it
+            stage.tell(trial, end="lost", reason="A worker process died.", done=True)
+            stage.queue.on_trial_complete(name)
+        assert kinds(local) == ["trial_proposed", "trial_lost", "trial_lost", "trial_ended"]
+        assert "were lost 3 times" in book.trials[0].reason
+        assert book.trials[0].reason.endswith("A worker process died.")
+        assert stage.begin("d").config[NUMBER] == 1
+
+
+def test_a_group_without_room_ends_the_sweep_only_where_no_other_runs(local: LocalStorage) -> None:
+    with a_book(local, a_sweep()) as book:
+        stage = Stage(book)
+        first, second = stage.begin("a"), stage.begin("b")
+        stage.tell(second, beside=(first,), end="unplaced", reason="free is 1 CPU")
+        stage.queue.on_trial_complete("b")
+        assert not stage.scribe.unplaced
+        assert stage.begin("c").config[NUMBER] == 1
+        first.status = "TERMINATED"
+        stage.tell(second, beside=(first,), end="unplaced", reason="free is 1 CPU")
+        assert stage.scribe.unplaced == "free is 1 CPU"
+        assert [trial.fate for trial in book.all()] == [Fate.OPEN, Fate.OPEN]
 
 
 def test_what_a_kill_left_open_comes_first_and_nothing_comes_twice(local: LocalStorage) -> None:

@@ -8,7 +8,8 @@ import random
 import pytest
 
 from orchestrator.runs.storage import LocalStorage
-from orchestrator.settings.sweep import Stopping, SweepJob
+from orchestrator.settings.search import Stopping
+from orchestrator.settings.sweep import SweepJob
 from orchestrator.tuning.judge import Judge
 from orchestrator.tuning.rungs import brackets, rungs
 from orchestrator.tuning.trials import Book, Fate

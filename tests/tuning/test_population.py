@@ -17,8 +17,9 @@ from orchestrator.runs import layout
 from orchestrator.runs.ledger import read_events
 from orchestrator.runs.storage import LocalStorage, open_storage
 from orchestrator.runs.writer import FileWriter
+from orchestrator.settings.search import SearchKind
 from orchestrator.settings.space import Point, read_space
-from orchestrator.settings.sweep import SearchKind, SweepJob
+from orchestrator.settings.sweep import SweepJob
 from orchestrator.tuning.generations import Generations, take_over
 from orchestrator.tuning.population import evolve, perturbed, way_of
 from orchestrator.tuning.trials import Book, Fate, Leg, Trial, trials_of, with_leg

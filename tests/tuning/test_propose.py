@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.settings.search import Search, SearchKind
 from orchestrator.settings.space import Point, Space, read_space
-from orchestrator.settings.sweep import Search, SearchKind, SweepJob
+from orchestrator.settings.sweep import SweepJob
 from orchestrator.tuning.propose import propose
 from orchestrator.tuning.trials import Fate, Trial
 from tests.tuning.making import SPACE, a_sweep, a_trial

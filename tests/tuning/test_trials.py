@@ -10,7 +10,8 @@ import pytest
 from orchestrator.runs.ledger import read_events
 from orchestrator.runs.storage import LocalStorage
 from orchestrator.settings.kinds import thaw
-from orchestrator.settings.sweep import SearchKind, SweepJob
+from orchestrator.settings.search import SearchKind
+from orchestrator.settings.sweep import SweepJob
 from orchestrator.tuning.supply import finals
 from orchestrator.tuning.sweep import adopt
 from orchestrator.tuning.trials import Fate, num_wanted, ranked, trials_of

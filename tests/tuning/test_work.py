@@ -15,16 +15,17 @@ from orchestrator.runs.ledger import read_events
 from orchestrator.runs.storage import LocalStorage
 from orchestrator.settings.finetune import ExampleBatch
 from orchestrator.settings.model import Model
+from orchestrator.settings.search import Search, SearchKind
 from orchestrator.settings.space import Point
-from orchestrator.settings.sweep import Search, SearchKind, SweepBudget, SweepJob
+from orchestrator.settings.sweep import SweepBudget, SweepJob
 from orchestrator.tasks.prepared import open_prepared, prepare_task
 from orchestrator.tasks.tokens import open_task_tokenizer
+from orchestrator.tuning.alone import AloneAtHand, AloneWork
 from orchestrator.tuning.generations import Generations, take_over
 from orchestrator.tuning.judge import NUMBER
 from orchestrator.tuning.port import Said
 from orchestrator.tuning.queue import POINT, UNTIL
 from orchestrator.tuning.trials import Book, Fate
-from orchestrator.tuning.work import AtHand, Work
 from tests.tasks.small import built, plain_task, write_jsonl
 from tests.tuning.making import a_book
 
@@ -53,7 +54,7 @@ def job(tmp_path: Path) -> SweepJob:
 
 
 @pytest.fixture
-def at_hand(tmp_path: Path, local: LocalStorage, job: SweepJob) -> AtHand:
+def at_hand(tmp_path: Path, local: LocalStorage, job: SweepJob) -> AloneAtHand:
     folder = tmp_path / "encoder"
     folder.mkdir()
     known = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "of", *WORDS]
@@ -69,19 +70,21 @@ def at_hand(tmp_path: Path, local: LocalStorage, job: SweepJob) -> AtHand:
     )
     save_encoder(made, folder)
     kept = prepare_task(job.task, tokenizer, local, lambda _: None)
-    return AtHand(
+    prepared = open_prepared(local, kept.file)
+    return AloneAtHand(
         run=local,
         sweep=job,
         attempt=1,
+        num_examples=len(prepared.training.features),
         encoder=folder,
-        prepared=open_prepared(local, kept.file),
+        prepared=prepared,
         device=torch.device("cpu"),
     )
 
 
-def done(at_hand: AtHand, **config: Any) -> list[Said]:
+def done(at_hand: AloneAtHand, **config: Any) -> list[Said]:
     """All that is heard of a trial until it rests or ends."""
-    work, heard = Work(at_hand, config), []
+    work, heard = AloneWork(at_hand, config), []
     while not heard or not heard[-1].end:
         heard.append(work.live.next())
     work.close()
@@ -98,7 +101,7 @@ def model(run: LocalStorage, number: int) -> bytes:
 
 
 def test_a_trial_that_rests_ends_with_the_weights_of_one_that_does_not(
-    local: LocalStorage, job: SweepJob, at_hand: AtHand
+    local: LocalStorage, job: SweepJob, at_hand: AloneAtHand
 ) -> None:
     point = {"optim.lr": 3e-3, "optim.weight_decay": 0.05}
     with a_book(local, job) as book:
@@ -118,7 +121,7 @@ def test_a_trial_that_rests_ends_with_the_weights_of_one_that_does_not(
 
 
 def test_who_takes_over_goes_on_as_the_other_would(
-    local: LocalStorage, job: SweepJob, at_hand: AtHand
+    local: LocalStorage, job: SweepJob, at_hand: AloneAtHand
 ) -> None:
     good = {"optim.lr": 5e-3, "optim.weight_decay": 0.0}
     bad = {"optim.lr": 1e-4, "optim.weight_decay": 0.1}
@@ -137,7 +140,9 @@ def test_who_takes_over_goes_on_as_the_other_would(
     assert model(local, 2) != model(local, 0)  # other settings, from the same weights on
 
 
-def test_a_population_comes_to_its_end(local: LocalStorage, job: SweepJob, at_hand: AtHand) -> None:
+def test_a_population_comes_to_its_end(
+    local: LocalStorage, job: SweepJob, at_hand: AloneAtHand
+) -> None:
     with a_book(local, job) as book:
         supply = Generations(book, local, is_loss=False)
         while (trial := supply.next(set())) is not None:

@@ -23,12 +23,13 @@ export class Leaderboard {
   }
 
   columns(answer) {
-    const { dimensions, metric } = answer;
+    const { dimensions, metric, beside } = answer;
     return [
       ["rank", "#", (trial) => trial.rank, (trial) => trial.rank ?? ""],
       ["trial", "trial", (trial) => trial.trial, (trial) => h("a", { href: `#/run/${trial.run}` }, named(trial.trial),
         origin(trial) ? h("span", { class: "hint" }, ` ${origin(trial)}`) : null)],
       ["value", metric, (trial) => trial.value, (trial) => number(trial.value)],
+      ...(beside ? [["cost", beside, (trial) => trial.cost, (trial) => (trial.cost === null ? "" : `${number(trial.cost)}${trial.is_worth_it ? " ◆" : ""}`)]] : []),
       ["epochs", "epochs", (trial) => trial.epochs, (trial) => number(trial.epochs)],
       ["fate", "fate", (trial) => trial.fate, (trial) => h("span", { class: "state", data: { state: stateOf(trial.fate, answer) }, title: trial.reason },
         fateOf(trial.fate, answer), trial.fate === "failed" && trial.reason ? h("span", { class: "reason" }, trial.reason) : null)],

@@ -26,15 +26,16 @@ export class Scatter {
   close() { this.resized.disconnect(); }
 
   // What can be an axis: the dimensions, the value, the epochs and the time that a trial took.
-  axes({ dimensions, trials, metric, is_loss: isLoss }) {
+  axes({ dimensions, trials, metric, is_loss: isLoss, beside }) {
     const of = (key, read, flip = false) => ({ ...scaleOfValues(key, trials.map(read), flip), of: read });
     return [...dimensions.map((one) => ({ ...scaleOf(one), of: (trial) => trial.point[one.key] })),
-      of(metric, (trial) => trial.value, isLoss), of("epochs", (trial) => trial.epochs), of("seconds", (trial) => trial.took_s)];
+      of(metric, (trial) => trial.value, isLoss), of("epochs", (trial) => trial.epochs), of("seconds", (trial) => trial.took_s),
+      ...(beside ? [of(beside, (trial) => trial.cost)] : [])];
   }
 
-  choose(axes, { dimensions, metric }) {
+  choose(axes, { dimensions, metric, beside }) {
     const names = axes.map((one) => one.key);
-    const usual = { x: dimensions[0]?.key ?? "epochs", y: metric };
+    const usual = { x: beside ?? dimensions[0]?.key ?? "epochs", y: metric };
     for (const axis of ["x", "y"]) {
       if (!names.includes(this.chosen[axis])) this.chosen[axis] = usual[axis];
       const field = this.fields[axis];
@@ -65,7 +66,7 @@ export class Scatter {
       const at = [x.at(x.of(trial)), y.at(y.of(trial))];
       if (at.some((one) => one === null || !Number.isFinite(one))) continue;
       const point = [across(at[0]), up(at[1])];
-      const dot = s("circle", { class: "dot", cx: point[0].toFixed(1), cy: point[1].toFixed(1), r: 4.5, data: { trial: trial.trial, fate: trial.fate } });
+      const dot = s("circle", { class: "dot", cx: point[0].toFixed(1), cy: point[1].toFixed(1), r: 4.5, data: { trial: trial.trial, fate: trial.fate, worth: trial.is_worth_it ? "yes" : "no" } });
       dot.style.setProperty("--k", colour(trial));
       this.dots.set(trial.trial, { dot, point });
     }
