@@ -62,12 +62,13 @@ class MetricTable:
         self._run = run
         self._offsets: dict[str, int] = {}
         self._blocks: list[_Block] = []
+        self._names: tuple[str, ...] = ()  # of all metrics so far
         self.num_rows = 0
         self.size_bytes = 0
 
     @property
     def names(self) -> list[str]:
-        return sorted({name for block in self._blocks for name in block.values})
+        return list(self._names)
 
     def read_new(self) -> int:
         """How many lines came since the last call. A line without its end is not there yet."""
@@ -76,7 +77,7 @@ class MetricTable:
             name = SegmentName.parse(entry.name)
             if name is None or name.suffix != "jsonl":
                 continue
-            for block in _parsed(self._new_lines(entry.name, entry.size_bytes)):
+            for block in self._parsed(self._new_lines(entry.name, entry.size_bytes)):
                 self._add(block)
         return self.num_rows - before
 
@@ -105,8 +106,26 @@ class MetricTable:
             else:
                 at_once *= 2
 
+    def _parsed(self, parts: Iterator[bytes]) -> Iterator[_Block]:
+        """Two at a time, where there are several: most of the work is Arrow's."""
+        first, second = next(parts, b""), next(parts, b"")
+        if first:
+            yield _block(first, self._names)
+        if not second:
+            return
+        with ThreadPoolExecutor(2) as pool:
+            waiting = deque([pool.submit(_block, second, self._names)])
+            for data in parts:
+                waiting.append(pool.submit(_block, data, self._names))
+                if len(waiting) > 2:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
     def _add(self, block: _Block) -> None:
         self._blocks.append(block)
+        if not block.values.keys() <= set(self._names):
+            self._names = tuple(sorted({*self._names, *block.values}))
         self.num_rows += len(block.own["step"])
         arrays = [*block.own.values(), *(one for pair in block.values.values() for one in pair)]
         self.size_bytes += sum({id(array): array.nbytes for array in arrays}.values())
@@ -169,27 +188,16 @@ def _joined(blocks: Sequence[_Block]) -> _Block:
     return _Block(own=own, values=joined)
 
 
-def _parsed(parts: Iterator[bytes]) -> Iterator[_Block]:
-    """Two at a time, where there are several: most of the work is Arrow's."""
-    first, second = next(parts, b""), next(parts, b"")
-    if not second:
-        yield from [_block(first)] if first else []
-        return
-    with ThreadPoolExecutor(2) as pool:
-        waiting = deque(pool.submit(_block, data) for data in (first, second))
-        for data in parts:
-            waiting.append(pool.submit(_block, data))
-            yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def _block(data: bytes) -> _Block:
+def _block(data: bytes, known: Sequence[str]) -> _Block:
+    """Of metrics that are known to be numbers Arrow need not find that out."""
+    values = pa.field("values", pa.struct([(name, pa.float64()) for name in known]))
     try:
         table = arrow_json.read_json(
             pa.BufferReader(data),
             read_options=arrow_json.ReadOptions(use_threads=False, block_size=len(data)),
-            parse_options=arrow_json.ParseOptions(explicit_schema=_SCHEMA),
+            parse_options=arrow_json.ParseOptions(
+                explicit_schema=_SCHEMA.append(values) if known else _SCHEMA
+            ),
         )
         if any(name not in table.column_names or table[name].null_count for name in _OWN):
             raise pa.ArrowInvalid("a line without a step")
@@ -209,10 +217,12 @@ def _of_table(table: Any) -> _Block:
             if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
                 continue
             floats = column.cast(pa.float64(), safe=False).to_numpy()
-            missing = np.isnan(floats)
-            # Most are in every line: one array of row numbers does for all of those.
-            rows = np.flatnonzero(~missing) if missing.any() else every
-            values[name] = rows, floats if rows is every else floats[rows]
+            if not column.null_count:  # most: one array of row numbers does for all of those
+                values[name] = every, floats
+                continue
+            rows = np.flatnonzero(~np.isnan(floats))
+            if len(rows):
+                values[name] = rows, floats[rows]
     return _Block(own=own, values=values)
 
 
