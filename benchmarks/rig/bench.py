@@ -100,13 +100,13 @@ def column(run: Path, name: str) -> list[float]:
 def measure(parts: Parts, parser: argparse.ArgumentParser) -> None:
     """Runs the parts that are asked for, and shows their figures."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("parts", nargs="*", default=list(parts), choices=[*parts, []])
+    parser.add_argument("parts", nargs="*", default=[], choices=[*parts, []])
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(Path(scratch), asked)
-        for part in asked.parts:
+        for part in asked.parts or parts:
             print(f"{part} …", flush=True)
             rows += parts[part](bench)
     show(rows, asked.json)
