@@ -19,7 +19,7 @@ from rig.bench import WORKERS, Bench, Overrides, Row, measure
 from data.fetch import BROWN_TAGS, fetch
 
 TASKS: dict[str, Overrides] = {
-    "sections": {"task": "factbook_sections", "budget.epochs": 0.2, "optim.lr": 3e-4},
+    "sections": {"task": "factbook_sections", "budget.epochs": 0.1, "optim.lr": 3e-4},
     "genre": {"task": "brown_genre", "budget.epochs": 1, "optim.lr": 3e-4},
 }
 METRIC = "macro_f1"
