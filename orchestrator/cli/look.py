@@ -239,8 +239,7 @@ def _draw(head: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:
 
 
 def _facts(status: Status) -> dict[str, Any]:
-    facts: dict[str, Any] = to_plain(status)
-    return facts
+    return dict(to_plain(status))
 
 
 def _described(status: Status) -> dict[str, str]:
