@@ -26,6 +26,18 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "orchestrator", *words]
 
 
+def start(words: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+    """In the foreground of the tests' project; what it says can be read when it has ended."""
+    return subprocess.Popen(
+        words,
+        cwd=environment["PROJECT"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 @pytest.fixture(scope="session")
 def wandb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
     """For runs that ask to be tracked; conftest.py turns it off for all others."""

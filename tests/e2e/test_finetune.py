@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from pathlib import Path
 
 import psutil
@@ -15,7 +14,7 @@ from orchestrator.encoder.families import WORDS_ONLY
 from orchestrator.settings.model import Model
 from orchestrator.tasks.tokens import open_task_tokenizer
 from tests.e2e.test_pretrain import wait_for
-from tests.real import Orchestrate, command
+from tests.real import Orchestrate, command, start
 from tests.tasks.small import write_jsonl
 from tests.training.ranks import rows
 
@@ -55,14 +54,7 @@ def test_seeds_survive_the_death_of_a_worker_and_leave_one_model(
         *("recovery.backoff=100ms", "checkpoint.every_steps=4", "name=seeds", "task.max_tokens=16"),
     )
     storage = Path(environment["ORCHESTRATOR_STORAGE"])
-    process = subprocess.Popen(
-        command("run", "finetune", *settings),
-        cwd=environment["PROJECT"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = start(command("run", "finetune", *settings), environment)
     try:
         wait_for(process, lambda: any(storage.glob("*-seeds-*/trials/0001/checkpoints/*/COMMIT")))
         victim = next(

@@ -15,7 +15,7 @@ import pytest
 from orchestrator.settings.kinds import thaw
 from orchestrator.settings.pretrain import PretrainJob
 from tests.corpus.making import a_corpus, a_document, make, text_of
-from tests.real import Orchestrate, command
+from tests.real import Orchestrate, command, start
 from tests.training.ranks import rows, run, write_run
 from tests.training.test_exactness import by_step, weights
 
@@ -61,14 +61,7 @@ def test_killed_stopped_and_resumed_it_ends_with_the_weights_of_a_straight_run(
 ) -> None:
     """A stop alone is in the tests of clusters, and what it leaves in those of plain processes."""
     name = "stopped-too" if is_stopped else "disturbed"
-    process = subprocess.Popen(
-        command("run", "pretrain", *SETTINGS, *corpus, f"name={name}"),
-        cwd=environment["PROJECT"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = start(command("run", "pretrain", *SETTINGS, *corpus, f"name={name}"), environment)
     try:
         folder = kill_a_worker(process, Path(environment["ORCHESTRATOR_STORAGE"]), name)
         if is_stopped:

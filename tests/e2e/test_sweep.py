@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from orchestrator.tuning.board import read_board
 from orchestrator.tuning.trials import Fate
 from tests.e2e.test_finetune import WORDS, encoder
 from tests.e2e.test_pretrain import wait_for
-from tests.real import Orchestrate, command
+from tests.real import Orchestrate, command, start
 from tests.tasks.small import write_jsonl
 from tests.training.ranks import rows
 
@@ -41,14 +40,7 @@ def settings(folder: Path, encoder: Path, name: str, *more: str) -> list[str]:
 
 def kill_after(folder: Path, words: list[str], environment: dict[str, str], kinds: int) -> None:
     """The driver, with no warning, once the ledger has so many words about trials."""
-    process = subprocess.Popen(
-        words,
-        cwd=environment["PROJECT"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = start(words, environment)
     try:
         wait_for(process, lambda: len(told(folder)) >= kinds)
         children = psutil.Process(process.pid).children(recursive=True)
@@ -229,14 +221,7 @@ def lose(folder: Path, words: list[str], environment: dict[str, str], *names: st
         lost += 1
         return lost == len(names)
 
-    process = subprocess.Popen(
-        words,
-        cwd=environment["PROJECT"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = start(words, environment)
     try:
         wait_for(process, is_lost)
         said, _ = process.communicate(timeout=240)
