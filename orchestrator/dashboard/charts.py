@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.tracking.table import Columns, Floats, Ints
+from orchestrator.tracking.blocks import Floats, Ints
+from orchestrator.tracking.table import Columns
 
 AXES = ("step", "tokens", "time")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import tempfile
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,12 @@ def finetune(port: WorkerPort, job: FinetuneJob, start: TaskStart) -> Ending:
     lesson = _lesson(port, job, start, start.commit)
     if port.rank == 0:
         print(lesson.material.told(lesson.standing), flush=True)
-    ending = train(port, job, lesson)
+    ending = train(port, job, lesson, at_end=partial(_conclude, port, job, start, lesson))
     if ending.end is End.FINISHED:
-        _conclude(port, job, start, lesson, ending.standing)
+        if port.rank == 0:
+            _tell_result(port, ending.made)
+        if port.world > 1:
+            distributed.barrier(group=port.control)
     return ending
 
 
@@ -147,8 +151,11 @@ def _engine(
 
 def _conclude(
     port: WorkerPort, job: FinetuneJob, start: TaskStart, lesson: TaskLesson, standing: Standing
-) -> None:
-    """The best model again, if it is not the last; what it scores; and the model as a directory."""
+) -> dict[str, Any]:
+    """The best model again, if it is not the last; what it scores; and the model as a directory.
+
+    All that goes in front of the result, which says that the run is done.
+    """
     best = standing.step if standing.best_step is None else standing.best_step
     if best != standing.step:
         # In an engine of its own: another number of workers may have written it.
@@ -163,32 +170,37 @@ def _conclude(
         for name, portion in splits.items()
     }
     weights = None if job.trains_alone else lesson.engine.weights()  # all ranks have parts of them
-    if port.rank == 0:
-        port.show("writing the model")
-        # Training is over, so the model itself may be given away where it is whole.
-        model = lesson.model.cpu() if weights is None else _model_of(job, start, weights)
-        result = {
-            "task": job.task.name,
-            "chosen_by": metrics_of(job.task)[0].name,
-            "seed": job.seed,
-            "steps": standing.step,
-            "best_step": best,
-            "metrics": {name: without_nan(values) for name, values in scores.items()},
-            "examples": {name: len(each.examples) for name, each in splits.items()},
-            "truncated_share": {
-                name: each.features.truncated_share for name, each in splits.items()
-            },
-            "trained_s": round(standing.trained_s, 3),
-            "trained_weights": num_trained(model),
-        }
-        _write_model(port.run.child(layout.EXPORT), model, job, start, result)
-        write_result(port.run, result)
-        for name, values in scores.items():
-            told = ", ".join(f"{metric} {value:.4g}" for metric, value in values.items())
-            print(f"step {best}, {name}: {told}", flush=True)
-        port.note("scored", best_step=best, metrics=result["metrics"])
-    if port.world > 1:
-        distributed.barrier(group=port.control)
+    if port.rank:
+        return {}
+    port.show("writing the model")
+    # Training is over, so the model itself may be given away where it is whole.
+    model = lesson.model.cpu() if weights is None else _model_of(job, start, weights)
+    result = {
+        "task": job.task.name,
+        "chosen_by": metrics_of(job.task)[0].name,
+        "seed": job.seed,
+        "steps": standing.step,
+        "best_step": best,
+        "metrics": {name: without_nan(values) for name, values in scores.items()},
+        "examples": {name: len(each.examples) for name, each in splits.items()},
+        "truncated_share": {name: each.features.truncated_share for name, each in splits.items()},
+        "trained_s": round(standing.trained_s, 3),
+        "trained_weights": num_trained(model),
+    }
+    _write_model(port.run.child(layout.EXPORT), model, job, start, result)
+    return result
+
+
+def _tell_result(port: WorkerPort, result: dict[str, Any]) -> None:
+    write_result(port.run, result)
+    for name, values in result["metrics"].items():
+        told = ", ".join(f"{metric} {_number(value)}" for metric, value in values.items())
+        print(f"step {result['best_step']}, {name}: {told}", flush=True)
+    port.note("scored", best_step=result["best_step"], metrics=result["metrics"])
+
+
+def _number(value: float | None) -> str:
+    return "not a number" if value is None else f"{value:.4g}"
 
 
 def _model_of(job: FinetuneJob, start: TaskStart, weights: dict[str, Tensor]) -> TaskModel:

@@ -7,6 +7,7 @@ same packs; rank 0 writes the numbers.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -47,6 +48,7 @@ class Ending:
     end: End
     step: int
     standing: Standing
+    made: Any = None  # by `at_end`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +60,17 @@ class Lesson:
     standing: Standing
 
 
-def train(port: WorkerPort, job: TrainingJob, lesson: Lesson) -> Ending:
-    """All ranks call it, and all come to the same end."""
+def train(
+    port: WorkerPort,
+    job: TrainingJob,
+    lesson: Lesson,
+    *,
+    at_end: Callable[[Standing], Any] = lambda _: None,
+) -> Ending:
+    """All ranks call it, and all come to the same end. `at_end` is for what can be done while the
+    last checkpoint is written."""
     with closing(Records(port, num_steps=lesson.material.num_steps)) as records:
-        return _Training(port, job, lesson, records).run()
+        return _Training(port, job, lesson, records).run(at_end)
 
 
 class _Training:
@@ -90,7 +99,7 @@ class _Training:
             tell=self._committed,
         )
 
-    def run(self) -> Ending:
+    def run(self, at_end: Callable[[Standing], Any]) -> Ending:
         material, meter = self._material, self._meter
         try:
             with material.steps(self._standing.cursor) as steps:
@@ -108,11 +117,12 @@ class _Training:
                     self._after_step()
             self._evaluate()
             self._checkpoint()
+            made = at_end(self._standing)
             self._saver.wait()
         except BaseException:
             self._saver.abandon()
             raise
-        return self._ending(End.FINISHED)
+        return self._ending(End.FINISHED, made)
 
     def _step(self, micro_batches: list[Any], agreed: Agreed) -> tuple[Tensor, Stepped]:
         """Forward and backward of this rank's micro-batches, and the optimizer's step."""
@@ -231,8 +241,8 @@ class _Training:
         self._saver.wait()
         return self._ending(self._end)
 
-    def _ending(self, end: End) -> Ending:
-        return Ending(end=end, step=self._standing.step, standing=self._standing)
+    def _ending(self, end: End, made: Any = None) -> Ending:
+        return Ending(end=end, step=self._standing.step, standing=self._standing, made=made)
 
 
 def _with_allowance(standing: Standing, limit: float | None) -> Standing:
