@@ -89,6 +89,7 @@ class Course:
     folders: tuple[str, ...]  # one for each seed that is not done
     commits: tuple[Commit | None, ...]  # where each goes on
     is_heard: bool = False  # each measurement is answered before it goes on
+    ends_saved: bool = True  # the last step too gets a checkpoint
 
 
 def course_of(
@@ -117,7 +118,9 @@ def finetune_rank(worker: Worker, *, course: Course) -> dict[str, Any]:
             inside = open_storage(uri)
             job = thaw(inside.read(layout.JOB).decode())
             assert isinstance(job, FinetuneJob)
-            start = TaskStart(encoder=folder, prepared=task, commit=commit)
+            start = TaskStart(
+                encoder=folder, prepared=task, commit=commit, ends_saved=course.ends_saved
+            )
             ending = train(port.inside(inside), job, start)
             told = {"end": ending.end.value, "step": ending.step}
             if ending.end is not End.FINISHED:

@@ -56,6 +56,7 @@ class TaskStart:
     encoder: Path  # a Hugging Face directory on this node
     prepared: PreparedTask
     commit: Commit | None = None  # the checkpoint to go on from
+    ends_saved: bool = True  # the last step too gets a checkpoint
 
 
 def finetune(port: WorkerPort, job: FinetuneJob, start: TaskStart) -> Ending:
@@ -97,7 +98,13 @@ def _lesson(
             engine.restore(restored.folder)
             standing = restored.standing
     material = TaskExamples(port, job, start.prepared, model, engine)
-    return TaskLesson(engine=engine, material=material, standing=standing, model=model)
+    return TaskLesson(
+        engine=engine,
+        material=material,
+        standing=standing,
+        model=model,
+        ends_saved=start.ends_saved,
+    )
 
 
 def make_model(job: FinetuneJob, start: TaskStart) -> TaskModel:

@@ -58,6 +58,7 @@ class Lesson:
     engine: Engine
     material: Material
     standing: Standing
+    ends_saved: bool = True  # a trial's last step needs no checkpoint: its model is written at once
 
 
 def train(
@@ -80,6 +81,7 @@ class _Training:
         self._port, self._job, self._records = port, job, records
         self._engine, self._material = lesson.engine, lesson.material
         self._standing = _with_allowance(lesson.standing, lesson.material.max_duration)
+        self._ends_saved = lesson.ends_saved
         self._meter = Meter(
             world=port.world,
             peak=_peak(port, job),
@@ -207,6 +209,8 @@ class _Training:
 
     def _checkpoint(self) -> None:
         if self._standing.step == self._saved_step:
+            return
+        if not self._ends_saved and self._material.is_over(self._standing):
             return
         with self._meter.aside("checkpoint"):
             standing = replace(self._standing, spent_s=self._meter.spent_s)

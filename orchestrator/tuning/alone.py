@@ -59,7 +59,12 @@ class AloneWork(Work):
                 commit = Checkpoints(folder).restore_point(port.note)
                 if commit is not None and commit.step == self._rest:
                     return self._said_at_rest(commit)
-                start = TaskStart(encoder=at_hand.encoder, prepared=at_hand.prepared, commit=commit)
+                start = TaskStart(
+                    encoder=at_hand.encoder,
+                    prepared=at_hand.prepared,
+                    commit=commit,
+                    ends_saved=False,
+                )
                 with named_lines(self._name):
                     ending = finetune(port, one, start)
             finally:

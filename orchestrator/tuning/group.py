@@ -85,7 +85,7 @@ class GroupWork(Work):
         if not course.folders:
             return
         is_heard = job.num_seeds == 1  # of several, none is the trial's
-        rank = partial(finetune_rank, course=replace(course, is_heard=is_heard))
+        rank = partial(finetune_rank, course=replace(course, is_heard=is_heard, ends_saved=False))
 
         def hear(told: Measurement) -> None:
             live.measured(told.step, told.values)

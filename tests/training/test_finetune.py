@@ -20,6 +20,7 @@ from orchestrator.encoder.build import build_encoder, save_encoder
 from orchestrator.encoder.families import WORDS_ONLY
 from orchestrator.planning.audit import audit_run
 from orchestrator.planning.audited import RunAudit
+from orchestrator.runs.checkpoints import Checkpoints
 from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.ledger import Ledger
 from orchestrator.runs.samples import read_samples
@@ -249,6 +250,20 @@ def test_training_ends_when_it_gets_no_better(ground: Ground, tmp_path: Path) ->
         assert sample["texts"] and 0.5 <= sample["confidence"] <= 1
 
 
+def test_a_trial_ends_with_its_model_and_without_a_last_checkpoint(
+    ground: Ground, tmp_path: Path
+) -> None:
+    job, given = ground
+    steps = {}
+    for name, ends_saved in (("run", True), ("trial", False)):
+        assert train_alone(job, given, tmp_path / name, ends_saved=ends_saved).step == 20
+        steps[name] = Checkpoints(open_storage(tmp_path / name)).steps()
+    assert steps["run"][-1] == 20
+    assert steps["trial"][-1] < 20
+    assert result(tmp_path / "run")["metrics"] == result(tmp_path / "trial")["metrics"]
+    assert _weights(tmp_path / "run") == _weights(tmp_path / "trial")
+
+
 @pytest.mark.parametrize("world", [2, 3])
 def test_every_division_of_a_step_has_the_same_gradient(ground: Ground, world: int) -> None:
     job, given = ground
@@ -309,9 +324,12 @@ class Alone:
         self.notes.append(kind)
 
 
-def train_alone(job: FinetuneJob, given: dict[str, str], folder: Path) -> Ending:
+def train_alone(
+    job: FinetuneJob, given: dict[str, str], folder: Path, *, ends_saved: bool = True
+) -> Ending:
     prepared = open_prepared(open_storage(given["storage"]), given["prepared"])
-    start = TaskStart(encoder=Path(given["encoder"]), prepared=prepared)
+    encoder = Path(given["encoder"])
+    start = TaskStart(encoder=encoder, prepared=prepared, ends_saved=ends_saved)
     return finetune(Alone(folder), job, start)
 
 
