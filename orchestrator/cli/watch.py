@@ -19,9 +19,8 @@ from orchestrator.api import Run
 from orchestrator.cli.screen import ago, coloured, console
 from orchestrator.runs.state import Status
 from orchestrator.settings.units import format_count
-from orchestrator.tracking.blocks import Floats
 from orchestrator.tracking.progress import Progress, read_progress
-from orchestrator.tracking.table import Columns, MetricTable
+from orchestrator.tracking.table import Columns, Floats, MetricTable
 
 _EVERY_S = 1.0
 _SHOWN = {"train/loss": "loss", "train/tokens_per_s": "tokens/s"}

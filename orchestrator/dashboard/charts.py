@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.tracking.blocks import Floats, Ints
-from orchestrator.tracking.table import Columns
+from orchestrator.tracking.table import Columns, Floats, Ints
 
 AXES = ("step", "tokens", "time")
 

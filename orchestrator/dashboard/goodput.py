@@ -11,8 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from orchestrator.runs.ledger import Event
-from orchestrator.tracking.blocks import Floats
-from orchestrator.tracking.table import Columns, is_effective
+from orchestrator.tracking.table import Columns, Floats, is_effective
 
 NAMES = ("train/step_s", "train/checkpoint_stall")
 _ENDS = ("stopped", "finished", "failed", "attempt_ended", "attempt_killed", "recovering")

@@ -26,7 +26,7 @@ class MetricsWriter:
             "tokens": tokens,
             "values": {name: _finite(value) for name, value in values.items()},
         }
-        self._stream.append(json.dumps(line, allow_nan=False).encode())
+        self._stream.append(json.dumps(line, allow_nan=False, separators=(",", ":")).encode())
 
     def flush(self) -> None:
         """Everything written so far survives a crash from here on."""

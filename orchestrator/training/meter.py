@@ -52,6 +52,9 @@ def memory_bytes(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+_DIGITS = 7  # of what a clock says; further ones are noise that fills the disk
+
+
 @dataclass(kw_only=True)
 class Meter:
     """All times are of this attempt, in seconds."""
@@ -95,7 +98,7 @@ class Meter:
         }
         if self.peak is not None:
             figures["train/mfu"] = flops / (step_s * self.world * self.peak)
-        return figures
+        return {name: float(f"{value:.{_DIGITS}g}") for name, value in figures.items()}
 
     @property
     def elapsed_s(self) -> float:

@@ -81,7 +81,7 @@ def make(storage: Storage, script: Script) -> RunFolder:
         name = SegmentName(attempt=number, writer="rank-000", segment=1)
         file = run.storage.open_writer(f"{layout.METRICS}/{name}")
         for line in lines(script, number, attempt):
-            file.write(json.dumps(line).encode() + b"\n")
+            file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
         file.close()
         with closing(_stream(run, layout.LOGS, number, "driver", "log")) as stream:
             for text in script.logs:
@@ -119,8 +119,8 @@ def lines(script: Script, number: int, attempt: Attempt) -> Iterator[dict[str, A
             "train/lr": script.lr * min(1.0, step / 50),
             "train/grad_norm": 1.0 + chance.random(),
             "train/step_s": STEP_S,
-            "train/tokens_per_s": TOKENS / STEP_S * chance.uniform(0.9, 1.05),
-            "train/data_wait": 0.01 * chance.random(),
+            "train/tokens_per_s": _of_clock(TOKENS / STEP_S * chance.uniform(0.9, 1.05)),
+            "train/data_wait": _of_clock(0.01 * chance.random()),
             "train/checkpoint_stall": 0.02,
             "train/memory_bytes": 2.1e9,
         }
@@ -134,6 +134,11 @@ def lines(script: Script, number: int, attempt: Attempt) -> Iterator[dict[str, A
             **{"step": step, "attempt": number, "time": moment, "tokens": step * TOKENS},
             "values": values,
         }
+
+
+def _of_clock(value: float) -> float:
+    """As training rounds them."""
+    return float(f"{value:.7g}")
 
 
 def _offsets(script: Script) -> list[float]:
