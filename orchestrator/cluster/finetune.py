@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.cluster.attempt import Attempt
 from orchestrator.cluster.export import start_directory
-from orchestrator.cluster.port import rank_port
 from orchestrator.cluster.restore import restore_point
-from orchestrator.cluster.workers import Worker, run_workers
 from orchestrator.encoder.nearby import nearby
 from orchestrator.errors import RunStopped
 from orchestrator.runs import layout
@@ -30,10 +28,15 @@ from orchestrator.settings.units import format_duration
 from orchestrator.tasks.prepared import PREPARED, open_prepared, prepare_task
 from orchestrator.tasks.tokens import open_task_tokenizer
 
+if TYPE_CHECKING:
+    from orchestrator.cluster.workers import Worker
+
 _OVER = "out of time"
 
 
 def finetune(attempt: Attempt) -> None:
+    from orchestrator.cluster.workers import run_workers  # torch
+
     job = attempt.job
     assert isinstance(job, FinetuneJob)
     run = attempt.run.storage
@@ -106,6 +109,7 @@ def course_of(
 
 
 def finetune_rank(worker: Worker, *, course: Course) -> dict[str, Any]:
+    from orchestrator.cluster.port import rank_port
     from orchestrator.training.finetune import TaskStart  # torch, transformers
     from orchestrator.training.finetune import finetune as train
     from orchestrator.training.loop import End

@@ -32,7 +32,7 @@ from orchestrator.cluster.place import Place
 from orchestrator.cluster.same import own_fingerprint, refuse_differences
 from orchestrator.cluster.scratch import scratch_folder
 from orchestrator.cluster.watch import GroupWatch
-from orchestrator.cluster.world import Room, refuse_unsatisfiable
+from orchestrator.cluster.world import Room, refuse_hopeless
 from orchestrator.errors import RunStopped
 from orchestrator.runs.find import open_run
 from orchestrator.runs.folder import RunFolder
@@ -122,21 +122,6 @@ def run_workers(
 
 class _RoomTaken(Exception):
     """Somebody else was faster."""
-
-
-def refuse_hopeless(attempt: Attempt) -> None:
-    """Unless it had its workers before: then they can be there, and will be again."""
-    if not _had_room_once(attempt):
-        refuse_unsatisfiable(attempt.job.cluster, worker_resources(attempt.job))
-
-
-def _had_room_once(attempt: Attempt) -> bool:
-    """Nodes come back."""
-    least = attempt.job.cluster.least_workers
-    return any(
-        event.kind == "running" and int(event.fields.get("workers", 0)) >= least
-        for event in attempt.run.events()
-    )
 
 
 def _fit(

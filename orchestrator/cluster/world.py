@@ -11,16 +11,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray._private import state as ray_state  # the public interface knows sums over nodes only
 from ray.util import placement_group, remove_placement_group
 
+from orchestrator.cluster.failures import worker_resources
 from orchestrator.cluster.orphans import let_go_of_orphans
 from orchestrator.cluster.outcome import NeverSatisfiable, NotPlaced
 from orchestrator.errors import RunStopped
 from orchestrator.settings.cluster import Cluster
+
+if TYPE_CHECKING:
+    from orchestrator.cluster.attempt import Attempt
 
 _LOOK_EVERY_S = 1  # in whole seconds: of less, Ray takes nothing
 _ROUNDING = 1e-6  # Ray counts in parts of 10,000
@@ -59,6 +63,21 @@ def draining_nodes() -> set[str]:
 def may_grow() -> bool:
     """Whether an autoscaler could bring nodes: then what is there now says little."""
     return ray_state.state.get_max_resources_from_cluster_config() is not None
+
+
+def refuse_hopeless(attempt: Attempt) -> None:
+    """Unless it had its workers before: then they can be there, and will be again."""
+    if not _had_room_once(attempt):
+        refuse_unsatisfiable(attempt.job.cluster, worker_resources(attempt.job))
+
+
+def _had_room_once(attempt: Attempt) -> bool:
+    """Nodes come back."""
+    least = attempt.job.cluster.least_workers
+    return any(
+        event.kind == "running" and int(event.fields.get("workers", 0)) >= least
+        for event in attempt.run.events()
+    )
 
 
 def refuse_unsatisfiable(cluster: Cluster, per_worker: Mapping[str, float]) -> None:

@@ -14,10 +14,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
-import torch
 from ray import tune
 
 from orchestrator.cluster.place import Place
@@ -29,14 +28,14 @@ from orchestrator.runs.folder import RunFolder
 from orchestrator.settings.extensions import import_extensions
 from orchestrator.settings.sweep import SweepJob
 from orchestrator.tasks.prepared import open_prepared
-from orchestrator.tuning.alone import AloneAtHand, AloneWork
-from orchestrator.tuning.group import GroupAtHand, GroupWork
 from orchestrator.tuning.judge import EPOCHS, VALUE
 from orchestrator.tuning.port import Said
-from orchestrator.tuning.work import Work
+
+if TYPE_CHECKING:
+    from orchestrator.tuning.work import Work
 
 _LOOK_EVERY_S = 0.5
-Begin = Callable[[dict[str, Any]], Work]
+Begin = Callable[[dict[str, Any]], "Work"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +76,10 @@ class TrialActor(tune.Trainable):
         self._work = self._begin(config)
 
     def _alone(self, run: RunFolder, job: SweepJob) -> Begin:
+        import torch
+
+        from orchestrator.tuning.alone import AloneAtHand, AloneWork  # transformers
+
         ground = self._ground
         prepared = open_prepared(run.parent, ground.prepared)
         at_hand = AloneAtHand(
@@ -91,6 +94,8 @@ class TrialActor(tune.Trainable):
         return partial(AloneWork, at_hand)
 
     def _in_group(self, run: RunFolder, job: SweepJob) -> Begin:
+        from orchestrator.tuning.group import GroupAtHand, GroupWork
+
         ground = self._ground
         at_hand = GroupAtHand(
             run=run.storage,

@@ -12,15 +12,16 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.cluster.stop import StopSignal
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.ledger import Ledger
 from orchestrator.runs.storage import Storage
 from orchestrator.tracking.progress import ProgressWriter
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +129,8 @@ class Live:
                 traceback.print_exc()
             said = Said(end="failed", reason=_told(err))
         gc.collect()
+        import torch  # the sweep itself does without
+
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self.is_over = True

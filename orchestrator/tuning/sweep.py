@@ -25,8 +25,7 @@ from orchestrator.cluster.finetune import prepared_task
 from orchestrator.cluster.outcome import NotPlaced, WorkersDiffer
 from orchestrator.cluster.place import Place
 from orchestrator.cluster.scratch import scratch_folder
-from orchestrator.cluster.workers import refuse_hopeless
-from orchestrator.cluster.world import alive_nodes, placeable
+from orchestrator.cluster.world import alive_nodes, placeable, refuse_hopeless
 from orchestrator.errors import RunFailed, RunStopped
 from orchestrator.runs.ledger import Event
 from orchestrator.runs.result import read_result
