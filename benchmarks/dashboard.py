@@ -41,6 +41,7 @@ DRAWN = (
     "(() => {{ const chart = document.querySelector('[data-metric=\"train/loss\"]');"
     " return Number(chart?.dataset.series) === {} && chart.dataset.ready === 'yes'; }})()"
 )
+WHOLE = "Number(document.querySelector('[data-metric=\"train/loss\"]').dataset.rows) === {}"
 
 
 def main() -> None:
@@ -119,12 +120,16 @@ def charting(browser: Browser, folder: Path, points: int) -> list[Row]:
     place = f"#/run/{ids[0]}?metrics=train/loss&with={','.join(ids[1:])}"
     with serving(browser, folder) as server:
         cold = took(browser, place, DRAWN.format(OVERLAID))
+        begin = time.perf_counter()
+        browser.until(WHOLE.format(OVERLAID * points))
+        rest = time.perf_counter() - begin
         warm = statistics.median(took(browser, place, DRAWN.format(OVERLAID)) for _ in range(5))
         smooth = took(browser, f"{place}&smooth=0.95", DRAWN.format(OVERLAID))
         memory = server.memory_info().rss / 2**20
     name = f"a chart of {OVERLAID} runs of {points:,} points"
     return [
-        row(f"{name}, first time", cold),
+        row(f"{name}, first time", cold, 1.0),
+        row("  until all points are read", rest),
         row(f"{name}, again", warm, 1.0),
         row(f"{name}, smoothed", smooth, 1.0),
         {**row("  memory of the server", memory), "unit": "MiB"},

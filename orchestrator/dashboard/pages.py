@@ -39,6 +39,7 @@ class Pages:
     def close(self) -> None:
         self.index.close()
         self.sweeps.close()
+        self.tables.close()
 
     def runs(self) -> dict[str, Any]:
         rows = self.index.rows()
@@ -89,8 +90,11 @@ class Pages:
     def curves(self, run_id: str, asked: Mapping[str, str]) -> dict[str, Any]:
         known = self._get(run_id)
         wish = _wish(asked)
-        columns = self.tables.columns(known.folder, (wish.metric,))
-        return {"run": run_id, "metric": wish.metric, **curve(columns, wish)}
+        names = (wish.metric,)
+        some = self.tables.glance(known.folder, names)
+        columns = self.tables.columns(known.folder, names) if some is None else some
+        told = curve(columns, wish) | ({"mark": "", "some": True} if some is not None else {})
+        return {"run": run_id, "metric": wish.metric, **told}
 
     def logs(self, run_id: str, asked: Mapping[str, str]) -> dict[str, Any]:
         attempt = asked.get("attempt") or ""

@@ -1,6 +1,7 @@
 """Metrics of the runs that are looked at: read once, then line by line, and forgotten when large.
 
-Several threads ask at once: one reads a run's files, the others wait for it.
+Several threads ask at once: one reads a run's files, the others wait for it. Who only wants to see
+a curve need not: of a long run a glance is given, while it is read.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from orchestrator.runs.folder import RunFolder
 from orchestrator.tracking.table import Columns, MetricTable
 
 _ROOM_BYTES = 128 * 2**20
+_LONG_BYTES = 4 * 2**20  # unread, of a run of some ten thousand steps
 
 
 @dataclass
@@ -21,6 +24,7 @@ class _Held:
     table: MetricTable
     lock: threading.Lock = field(default_factory=threading.Lock)
     columns: dict[tuple[str, ...], Columns] = field(default_factory=dict)
+    reading: Future[None] | None = None
 
 
 class Tables:
@@ -28,6 +32,21 @@ class Tables:
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._lock = threading.Lock()
         self._room_bytes = room_bytes
+        self._readers = ThreadPoolExecutor(1, thread_name_prefix="metrics")
+
+    def close(self) -> None:
+        self._readers.shutdown(cancel_futures=True)
+
+    def glance(self, run: RunFolder, names: Sequence[str]) -> Columns | None:
+        """Some lines of a run that is long and not read yet; it is from here on. Else nothing."""
+        held = self._of(run)
+        is_long = not held.table.num_rows and held.table.unread_bytes() >= _LONG_BYTES
+        with self._lock:
+            if held.reading is None and is_long:
+                held.reading = self._readers.submit(self._read, run)
+            if held.reading is None or held.reading.done():
+                return None
+        return held.table.glance(names)
 
     def columns(self, run: RunFolder, names: Sequence[str], *, repeated: bool = False) -> Columns:
         """Up to date. The same names again cost nothing while no line came."""
@@ -48,6 +67,9 @@ class Tables:
             if held.table.read_new():
                 held.columns.clear()
             return held.table.names
+
+    def _read(self, run: RunFolder) -> None:
+        self.columns(run, ())
 
     def _of(self, run: RunFolder) -> _Held:
         with self._lock:

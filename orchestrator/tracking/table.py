@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from orchestrator.runs import layout
 from orchestrator.runs.segments import SegmentName
-from orchestrator.runs.storage import Storage
+from orchestrator.runs.storage import Entry, Storage
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_PIECES, _PIECE_BYTES = 32, 2**15  # of a file that is only glanced at
 _AT_ONCE = 4 * 2**20  # bytes; what a read holds beside the columns is a few times this
 _OWN = {"step": pa.int64(), "attempt": pa.int64(), "time": pa.float64(), "tokens": pa.int64()}
 # A number may be whole in one block and not in the next: all are read as they are and made floats.
@@ -73,13 +74,21 @@ class MetricTable:
     def read_new(self) -> int:
         """How many lines came since the last call. A line without its end is not there yet."""
         before = self.num_rows
-        for entry in self._run.list(layout.METRICS):
-            name = SegmentName.parse(entry.name)
-            if name is None or name.suffix != "jsonl":
-                continue
+        for entry in self._files():
             for block in self._parsed(self._new_lines(entry.name, entry.size_bytes)):
                 self._add(block)
         return self.num_rows - before
+
+    def unread_bytes(self) -> int:
+        return sum(entry.size_bytes - self._offsets.get(entry.name, 0) for entry in self._files())
+
+    def glance(self, names: Sequence[str]) -> Columns:
+        """Some lines out of every part of the files, in a moment. Nothing counts as read by it."""
+        some = MetricTable(self._run)
+        for entry in self._files():
+            for data in self._pieces(entry.name, entry.size_bytes):
+                some._add(_block(data, some._names))
+        return some.columns(names)
 
     def columns(self, names: Sequence[str] | None = None, *, repeated: bool = False) -> Columns:
         """Of repeated steps the newest attempt's count; `repeated` gives those before too."""
@@ -92,6 +101,22 @@ class MetricTable:
             name: self._dense(name)[order] for name in (self.names if names is None else names)
         }
         return Columns(**{name: own[name][order] for name in _OWN}, values=values)
+
+    def _files(self) -> Iterator[Entry]:
+        for entry in self._run.list(layout.METRICS):
+            name = SegmentName.parse(entry.name)
+            if name is not None and name.suffix == "jsonl":
+                yield entry
+
+    def _pieces(self, name: str, size: int) -> Iterator[bytes]:
+        """Whole lines; its first ones and its last ones are among them."""
+        piece = min(_PIECE_BYTES, -(-size // _PIECES))
+        for number in range(_PIECES):
+            start = (size - piece) * number // (_PIECES - 1)
+            data = self._run.read(f"{layout.METRICS}/{name}", start=start, size=piece)
+            begin = data.find(b"\n") + 1 if start else 0
+            if end := data.rfind(b"\n", begin) + 1:
+                yield data[begin:end]
 
     def _new_lines(self, name: str, size: int) -> Iterator[bytes]:
         path, at_once = f"{layout.METRICS}/{name}", _AT_ONCE

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from orchestrator.cluster.stop import StopSignal
 from orchestrator.errors import RequestError
 from orchestrator.runs.state import State
 from orchestrator.settings.secrets import MASK
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.processes
 
@@ -321,13 +321,6 @@ def command_line(run: Run, *words: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-
-
-def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 30) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
-        time.sleep(0.05)
 
 
 def test_a_killed_driver_is_seen_as_failed_and_takes_its_attempt_along(

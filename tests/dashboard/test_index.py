@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -17,6 +16,7 @@ from orchestrator.runs.plan import Plan
 from orchestrator.runs.storage import LocalStorage, Storage
 from orchestrator.tracking.metrics import MetricsWriter
 from tests.dashboard.making import Attempt, Script, make
+from tests.waiting import wait_for
 
 LIVE = "20261121-031522-live-aaaa"
 
@@ -30,14 +30,6 @@ def index(storage: Storage) -> Iterator[Index]:
 def rows(index: Index) -> dict[str, dict[str, Any]]:
     index.forget_time()
     return {row["id"]: row for row in index.rows()}
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    """A disk's clock ticks in milliseconds; nothing here takes longer."""
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_a_row_says_what_the_folder_says(storage: Storage, index: Index) -> None:
@@ -59,9 +51,9 @@ def test_what_is_done_to_a_run_that_is_over_is_seen(local: LocalStorage) -> None
     with closing(Index(Archive(local))) as index:
         assert rows(index)[run.id]["tags"] == []
         run.note("tagged", add=["good"])
-        eventually(lambda: rows(index)[run.id]["tags"] == ["good"])
+        wait_for(lambda: rows(index)[run.id]["tags"] == ["good"], "the tag")
         run.note("submitted", attempt=2, place="here")
-        eventually(lambda: rows(index)[run.id]["state"] == "queued")
+        wait_for(lambda: rows(index)[run.id]["state"] == "queued", "the state")
 
 
 def test_a_live_run_moves_as_it_writes(storage: Storage, index: Index, plan: Plan) -> None:

@@ -14,6 +14,7 @@ from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.storage import LocalStorage, open_storage
 from tests.dashboard.making import Attempt, Script, make
 from tests.dashboard.serving import TOKEN, Served, serving
+from tests.waiting import wait_for
 
 READS = (
     *("", "/facts", "/events", "/logs", "/curve?metric=train/loss&smooth=0.9&axis=time&points=50"),
@@ -180,3 +181,19 @@ def test_a_taken_port_is_told(served: Served, folder: Path) -> None:
 def test_it_listens_on_loopback_only(served: Served) -> None:
     (address,) = served.server._runner.addresses
     assert address[0] == "127.0.0.1"
+
+
+def test_a_long_run_is_drawn_at_once_and_whole_when_it_is_read(local: LocalStorage) -> None:
+    run = make(local, Script(number=1, attempts=[Attempt(first=1, last=13_000)]))
+    with serving(local.uri) as other:
+        path = f"/api/runs/{run.id}/curve?metric=train/loss&points=20000"
+        first = other.ask(path).json()
+        assert first["some"]
+        assert first["mark"] == ""
+        assert (first["x"][0], first["x"][-1]) == (1, 13_000)
+        assert 1000 < first["rows"] < 13_000
+        wait_for(lambda: other.ask(path).json()["rows"] == 13_000, "all lines")
+        whole = other.ask(path).json()
+        assert "some" not in whole
+        values = dict(zip(whole["x"], whole["y"], strict=True))
+        assert {x: values[x] for x in first["x"]} == dict(zip(first["x"], first["y"], strict=True))

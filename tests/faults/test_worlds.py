@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from orchestrator.cluster.local import LocalCluster
 from tests.e2e.test_cluster import status_of, submit, wait_for_state
 from tests.faults.test_kills import command_of, workers_of
 from tests.real import Orchestrate
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.faults, pytest.mark.ray]
 
@@ -142,13 +143,6 @@ def events_of(orchestrate: Orchestrate, run: str, kind: str) -> list[dict[str, A
     return [event for event in events if event["kind"] == kind]
 
 
-def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 240) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
-        time.sleep(0.3)
-
-
 def wait_for_world(orchestrate: Orchestrate, run: str, attempt: int, world: int) -> None:
     def runs() -> bool:
         worlds = {
@@ -156,7 +150,7 @@ def wait_for_world(orchestrate: Orchestrate, run: str, attempt: int, world: int)
         }
         return worlds.get(attempt) == world
 
-    wait_for(runs, f"attempt {attempt} with {world} workers")
+    wait_for(runs, f"attempt {attempt} with {world} workers", timeout_s=240, every_s=0.3)
 
 
 @pytest.mark.long
@@ -197,7 +191,7 @@ def test_a_run_shrinks_with_a_lost_node_grows_with_a_new_one_and_leaves_one_that
     orchestrate: Orchestrate, cluster: LocalCluster, nodes: Nodes, let_go: Path
 ) -> None:
     first = nodes.add()
-    wait_for(lambda: cluster.http().facts().resources["CPU"] == 3, "the second node")
+    wait_for(lambda: cluster.http().facts().resources["CPU"] == 3, "the second node", timeout_s=240)
     given = ("cluster.num_workers=3", "cluster.min_workers=2", "cluster.settle=2s")
     run = submit(orchestrate, *given, "recovery.backoff=0", "recovery.infrastructure=2", "name=el")
     wait_for_world(orchestrate, run, 1, 3)

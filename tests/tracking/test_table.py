@@ -154,6 +154,23 @@ def test_blocks_of_any_size_say_the_same(local: LocalStorage) -> None:
     assert columns.to_pandas()["rare/3"].notna().sum() == 3
 
 
+def test_a_glance_has_the_ends_and_says_what_the_whole_says(local: LocalStorage) -> None:
+    write(local, 1, list(range(1, 20_001)))
+    write(local, 2, list(range(15_001, 20_001)))
+    table = MetricTable(local)
+    some, unread = table.glance(["train/loss"]), table.unread_bytes()
+    assert table.read_new() == 25_000
+    assert unread == sum(path.stat().st_size for path in file_of(local).parent.iterdir())
+    assert table.unread_bytes() == 0
+    whole = table.columns(["train/loss"])
+    assert (some.step[0], some.step[-1]) == (1, 20_000)
+    assert 1000 < len(some) < len(whole)
+    rows = {step: row for row, step in enumerate(whole.step.tolist())}
+    same = [rows[step] for step in some.step.tolist()]
+    assert some.attempt.tolist() == whole.attempt[same].tolist()
+    assert some.values["train/loss"].tolist() == whole.values["train/loss"][same].tolist()
+
+
 @given(st.integers(0, 2**32))
 def test_lines_of_many_kinds_are_read_as_json_reads_them(tmp_path_factory: Any, seed: int) -> None:
     """Names that come and go, as many others instead, other orders, nulls, words, lost bytes."""

@@ -20,7 +20,9 @@ export class Chart {
     this.asked = "";
     this.box = h("div", { class: "plot" });
     this.note = h("p", { class: "none" }, "loading");
-    this.node = h("figure", { class: "chart", data: { metric: title } }, h("figcaption", {}, title), this.box, this.note);
+    this.told = h("span");
+    this.node = h("figure", { class: "chart", data: { metric: title } },
+      h("figcaption", {}, title, this.told), this.box, this.note);
     this.resized = new ResizeObserver(() => this.resize());
     this.resized.observe(this.box);
     this.themed = () => this.build();
@@ -59,6 +61,7 @@ export class Chart {
     for (const name of ["x", "y", "s"]) one[name] = one[name].slice(0, news.from).concat(news[name] ?? []);
     one.mark = news.mark;
     one.rows = news.rows;
+    one.isSome = Boolean(news.some);
     return !isSame;
   }
 
@@ -82,6 +85,7 @@ export class Chart {
       this.plot = new uPlot(this.options(), this.data(), this.box);
     }
     this.node.dataset.ready = "yes";
+    this.told.textContent = this.series.some((one) => one.isSome) ? " some of the points; all are being read" : "";
   }
 
   options() {
