@@ -49,15 +49,15 @@ class Pages:
 
     def run(self, run_id: str) -> dict[str, Any]:
         known = self._get(run_id)
-        lines = self.tables.columns(known.folder, goodput.NAMES, repeated=True)
-        counted = self.tables.columns(known.folder, ())
         status = known.status
+        some = self.tables.glance(known.folder)
+        counted = self.tables.columns(known.folder, ()) if some is None else some
         return {
             "run": known.row(),
             "uri": known.folder.uri,
             "parts": facts.parts(known),
             "trial": self._trial(known),
-            "metrics": self.tables.names(known.folder),
+            "metrics": self.tables.names(known.folder) if some is None else sorted(some.values),
             "status": {
                 "reason": status.reason,
                 "blame": status.blame,
@@ -67,7 +67,7 @@ class Pages:
                 "place": status.place,
                 "address": status.address,
             },
-            "goodput": goodput.breakdown(known.events, lines, now=_last_moment(known)),
+            "goodput": self._goodput(known) if some is None else None,
             "marks": marks(known.events, counted),
             "commands": facts.commands(known),
         }
@@ -86,6 +86,10 @@ class Pages:
             "checkpoints": facts.checkpoints(known),
             "links": facts.links(known),
         }
+
+    def _goodput(self, known: Known) -> dict[str, float]:
+        lines = self.tables.columns(known.folder, goodput.NAMES, repeated=True)
+        return goodput.breakdown(known.events, lines, now=_last_moment(known))
 
     def curves(self, run_id: str, asked: Mapping[str, str]) -> dict[str, Any]:
         known = self._get(run_id)

@@ -7,6 +7,7 @@ a curve need not: of a long run a glance is given, while it is read.
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,7 @@ from orchestrator.tracking.table import Columns, MetricTable
 
 _ROOM_BYTES = 128 * 2**20
 _LONG_BYTES = 4 * 2**20  # unread, of a run of some ten thousand steps
+_ASIDE_S = 0.3  # what a page asks for beside its first question is answered first
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Tables:
     def close(self) -> None:
         self._readers.shutdown(cancel_futures=True)
 
-    def glance(self, run: RunFolder, names: Sequence[str]) -> Columns | None:
+    def glance(self, run: RunFolder, names: Sequence[str] | None = None) -> Columns | None:
         """Some lines of a run that is long and not read yet; it is from here on. Else nothing."""
         held = self._of(run)
         is_long = not held.table.num_rows and held.table.unread_bytes() >= _LONG_BYTES
@@ -69,6 +71,7 @@ class Tables:
             return held.table.names
 
     def _read(self, run: RunFolder) -> None:
+        time.sleep(_ASIDE_S)
         self.columns(run, ())
 
     def _of(self, run: RunFolder) -> _Held:

@@ -82,11 +82,11 @@ class MetricTable:
     def unread_bytes(self) -> int:
         return sum(entry.size_bytes - self._offsets.get(entry.name, 0) for entry in self._files())
 
-    def glance(self, names: Sequence[str]) -> Columns:
+    def glance(self, names: Sequence[str] | None = None) -> Columns:
         """Some lines out of every part of the files, in a moment. Nothing counts as read by it."""
         some = MetricTable(self._run)
         for entry in self._files():
-            for data in self._pieces(entry.name, entry.size_bytes):
+            if data := b"".join(self._pieces(entry.name, entry.size_bytes)):
                 some._add(_block(data, some._names))
         return some.columns(names)
 
@@ -232,7 +232,7 @@ def _block(data: bytes, known: Sequence[str]) -> _Block:
 
 
 def _of_table(table: Any) -> _Block:
-    own = {name: table[name].to_numpy() for name in _OWN}
+    own = {name: _numbers(table[name])[0] for name in _OWN}
     every = np.arange(table.num_rows)
     values: dict[str, tuple[Ints, Floats]] = {}
     if "values" in table.column_names and pa.types.is_struct(table["values"].type):
@@ -241,14 +241,25 @@ def _of_table(table: Any) -> _Block:
         ):
             if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
                 continue
-            floats = column.cast(pa.float64(), safe=False).to_numpy()
-            if not column.null_count:  # most: one array of row numbers does for all of those
+            floats, rows = _numbers(column.cast(pa.float64(), safe=False))
+            if rows is None:  # as of most: one array of row numbers does for all of those
                 values[name] = every, floats
-                continue
-            rows = np.flatnonzero(~np.isnan(floats))
-            if len(rows):
+            elif len(rows):
                 values[name] = rows, floats[rows]
     return _Block(own=own, values=values)
+
+
+def _numbers(column: Any) -> tuple[NDArray[Any], Ints | None]:
+    """And the rows that have one, unless all have. Arrow's own way there imports pandas first."""
+    array = column.combine_chunks()
+    validity, data = array.buffers()
+    kind = np.float64 if pa.types.is_floating(array.type) else np.int64
+    here = slice(array.offset, array.offset + len(array))
+    values = np.frombuffer(data, kind)[here]
+    if not array.null_count:
+        return values, None
+    bits = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")
+    return values, np.flatnonzero(bits[here])
 
 
 def _line_by_line(data: bytes) -> _Block:

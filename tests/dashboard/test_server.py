@@ -184,9 +184,13 @@ def test_it_listens_on_loopback_only(served: Served) -> None:
 
 
 def test_a_long_run_is_drawn_at_once_and_whole_when_it_is_read(local: LocalStorage) -> None:
-    run = make(local, Script(number=1, attempts=[Attempt(first=1, last=13_000)]))
+    long = [Attempt(first=1, last=13_000)]
+    page, chart = (make(local, Script(number=n, began=1.7e9 + n, attempts=long)) for n in (1, 2))
     with serving(local.uri) as other:
-        path = f"/api/runs/{run.id}/curve?metric=train/loss&points=20000"
+        told = other.ask(f"/api/runs/{page.id}").json()
+        assert told["goodput"] is None
+        assert "eval/loss" in told["metrics"]
+        path = f"/api/runs/{chart.id}/curve?metric=train/loss&points=20000"
         first = other.ask(path).json()
         assert first["some"]
         assert first["mark"] == ""
@@ -197,3 +201,4 @@ def test_a_long_run_is_drawn_at_once_and_whole_when_it_is_read(local: LocalStora
         assert "some" not in whole
         values = dict(zip(whole["x"], whole["y"], strict=True))
         assert {x: values[x] for x in first["x"]} == dict(zip(first["x"], first["y"], strict=True))
+        assert other.ask(f"/api/runs/{page.id}").json()["goodput"]["useful"] > 0

@@ -109,6 +109,7 @@ function action(run) {
 }
 
 function drawSpent(node, seconds) {
+  if (!seconds) { node.replaceChildren(h("p", { class: "hint" }, "where its time went is being added up")); return; }
   const total = SPENT.reduce((sum, name) => sum + seconds[name], 0);
   if (!total) { node.replaceChildren(); return; }
   const share = (name) => seconds[name] / total;
