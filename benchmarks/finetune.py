@@ -29,7 +29,11 @@ TASKS: dict[str, tuple[Bounds, float, Overrides]] = {
     "film_polarity": ({"accuracy": 0.83}, 1, {}),
     "sts_pairs": ({"spearman": 0.0}, 1, {}),
     "sts_embeddings": ({"spearman": 0.85}, 1, {"batch.examples": 16}),
-    "home_intents": ({"intent_accuracy": 0.95, "entity_f1": 0.90}, 1.1, {"optim.lr": 2e-4}),
+    "home_intents": (
+        {"intent_accuracy": 0.95, "entity_f1": 0.90},
+        1,
+        {"batch.examples": 16, "optim.lr": 2e-4},
+    ),
 }
 USUAL: Overrides = {
     "cluster.cpus_per_worker": 2,
