@@ -25,6 +25,8 @@ POPULATION = 8  # of pbt and pb2
 # What trials may differ in; the rest they share: data, encoder, workers, what is kept.
 SEARCHED = ("optim", "schedule", "batch", "transfer", "precision")
 SEARCHED_KEYS = ("budget.epochs", "evaluation.patience")
+# What changes how many weights a trial trains.
+_SIZED = {"transfer.way", "transfer.layers", "transfer.rank", "transfer.reading"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +94,15 @@ class SweepJob(FinetuneJob):
                 found=f"={search.margin:g}",
                 rule="is of trials that cost less, and search.beside=none says nothing of costs.",
                 try_="search.beside=time or size.",
+            )
+        if search.beside is Beside.SIZE and not _SIZED & {each.key for each in space.dimensions}:
+            yield Finding(
+                key="search.beside",
+                found="=size",
+                rule="is of the weights that a trial trains, and no setting of the space changes "
+                f"them: that is what {', '.join(sorted(_SIZED))} do.",
+                try_="'+space.transfer.layers.choice=[1,2,4]' transfer.way=last, or "
+                "search.beside=time.",
             )
         if search.scheduler is not Stopping.NONE and self.num_seeds > 1:
             yield Finding(

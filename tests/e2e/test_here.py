@@ -58,6 +58,7 @@ def test_a_probe_of_two_ranks_measures_and_leaves_nothing(
     assert sorted(path.name for path in project.iterdir()) == ["train.py"]
 
 
+@pytest.mark.long
 def test_a_worker_that_differs_from_the_plan_ends_the_run_by_name(
     orchestrate: Orchestrate, environment: dict[str, str]
 ) -> None:

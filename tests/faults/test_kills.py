@@ -78,6 +78,7 @@ def test_a_killed_driver_of_a_submitted_run_is_failed_and_resume_completes_it(
     assert status_of(orchestrate, run)["attempt"] == 2
 
 
+@pytest.mark.long
 def test_a_killed_attempt_is_told_by_its_driver_at_once(
     orchestrate: Orchestrate, cluster: LocalCluster, environment: dict[str, str]
 ) -> None:

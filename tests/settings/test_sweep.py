@@ -115,6 +115,15 @@ def test_all_trials_of_a_sweep_are_groups_or_none_is(
     assert job.trains_in_groups is is_group
 
 
+def test_a_size_that_never_differs_chooses_nothing(tmp_path: Path) -> None:
+    words = ["encoder=some-run", "search=tpe", "search.beside=size", "space=rate"]
+    job, findings = load("sweep", words, working_dir=tmp_path)
+    assert job is None
+    assert "no setting of the space changes them" in str(findings[0])
+    loaded(*words[1:], "transfer.way=last", "+space.transfer.layers.choice=[1,2]",
+           working_dir=tmp_path)  # fmt: skip
+
+
 def test_a_grid_has_an_end(tmp_path: Path) -> None:
     overrides = ["encoder=some-run", "search=grid"]
     _, findings = load("sweep", overrides, working_dir=tmp_path)

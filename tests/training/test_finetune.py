@@ -162,6 +162,7 @@ def test_a_killed_finetune_ends_with_the_same_weights(a_run: Given, ground: Grou
 
 @pytest.mark.processes
 @pytest.mark.faults
+@pytest.mark.long
 def test_the_best_is_gone_back_to_whatever_number_of_workers_wrote_it(a_run: Given) -> None:
     """Nothing is learnt, so the first measurement is the best; it is two workers', others one's."""
     nouns: dict[str, Any] = {
