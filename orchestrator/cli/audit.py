@@ -52,8 +52,8 @@ def _draw(run: Run, audited: RunAudit) -> None:
         lost = f"{audited.lost_packs:,} {audited.unit}" if audited.lost_packs else "0"
         rows.add_row("lost", lost)
     rows.add_row("trained on", audited.data)
-    if audited.seeds > 1:
-        rows.add_row("seeds", f"{audited.seeds}, each by itself")
+    if audited.lessons > 1:
+        rows.add_row(audited.lesson, f"{audited.lessons}, each by itself")
     if audited.checkpoint_step is not None:
         rows.add_row("newest checkpoint", f"step {audited.checkpoint_step}")
     console.print(rows)

@@ -21,6 +21,7 @@ from orchestrator.corpus.shards.read import open_corpus
 from orchestrator.corpus.shards.verify import find_damages, find_tokenizer_damage
 from orchestrator.corpus.tokens.tokenizer import open_tokenizer
 from orchestrator.errors import OrchestratorError, RequestError
+from orchestrator.planning.audit_sweep import audit_sweep
 from orchestrator.planning.audit_task import audit_task
 from orchestrator.planning.audited import (
     RunAudit,
@@ -44,13 +45,15 @@ _DAMAGES = 20  # that are said
 
 def audit_run(run: RunFolder, tell: Tell = nobody) -> RunAudit:
     job = run.job()
-    if isinstance(job, FinetuneJob) and not isinstance(job, SweepJob):
+    if isinstance(job, SweepJob):
+        return audit_sweep(run, job, tell)
+    if isinstance(job, FinetuneJob):
         return audit_task(run, job, tell)
     if isinstance(job, PretrainJob):
         return _audit_pretraining(run, job, tell)
     raise RequestError(
         f"{run.id} is a run of kind {job.kind}: it has no steps to audit.",
-        hint="Runs of kind pretrain and finetune have.",
+        hint="Runs of kind pretrain, finetune and sweep have.",
     )
 
 

@@ -7,8 +7,8 @@ asks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,12 +39,13 @@ _UNIT = "examples"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Lesson:
-    """A seed of a run."""
+class Lesson:
+    """What was trained by itself: a run, one of its seeds, a trial of a sweep."""
 
-    seed: int
+    name: str  # in what is wrong; empty: the run itself
+    job: FinetuneJob
     folder: Storage
-    inside: str | None  # its name in the run's events; None: the run itself
+    events: Sequence[Event]  # that tell of its checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,45 +85,57 @@ class ExampleWalk:
 
 def audit_task(run: RunFolder, job: FinetuneJob, tell: Tell) -> RunAudit:
     events = run.events()
+    audited = audit_lessons(run, events, list(_seeds(run, job, events)), tell)
+    problems = list(audited.problems)
+    if read_result(run.storage) is not None and audited.lessons < job.num_seeds:
+        problems.append(f"{job.num_seeds} seeds are said to be done; {audited.lessons} have steps.")
+    return replace(audited, problems=tuple(problems), lesson="seeds")
+
+
+def audit_lessons(
+    run: RunFolder, events: Sequence[Event], lessons: Sequence[Lesson], tell: Tell
+) -> RunAudit:
+    """Of all that have made a step, one after the other. `events` are of the run."""
     tokens_E, data, problems = _examples(run, events)
-    found = {}
-    for lesson in _lessons(run, job):
-        batches = Batches(tokens_E=tokens_E, batch=job.batch, seed=lesson.seed)
-        audited = _audit(lesson, batches, events, tell)
-        if audited is not None:
-            found[lesson.seed] = audited
+    found = []
+    for lesson in lessons:
+        batches = Batches(tokens_E=tokens_E, batch=lesson.job.batch, seed=lesson.job.seed)
+        audited = _audit(lesson, batches, tell)
+        if audited is None:
+            continue
+        found.append(audited)
+        where = f"{lesson.name}: " if lesson.name else ""
+        problems += [f"{where}{problem}" for problem in audited.problems]
     if not found:
         raise RequestError(f"{run.id} has trained no step yet: there is nothing to audit.")
-    for seed, one in found.items():
-        where = f"seed {seed}: " if job.num_seeds > 1 else ""
-        problems += [f"{where}{problem}" for problem in one.problems]
-    if read_result(run.storage) is not None and len(found) < job.num_seeds:
-        problems.append(f"{job.num_seeds} seeds are said to be done; {len(found)} have steps.")
-    attempts = sorted({attempt for one in found.values() for attempt in one.attempts})
-    newest = [one.witnesses[-1].step for one in found.values() if one.witnesses]
+    attempts = sorted({attempt for one in found for attempt in one.attempts})
+    newest = [one.witnesses[-1].step for one in found if one.witnesses]
     return RunAudit(
-        audit=_summed([one.audit for one in found.values() if one.audit]),
+        audit=_summed([one.audit for one in found if one.audit]),
         attempts=len(attempts),
         worlds=worlds_of(run, tuple(attempts)),
-        lost_packs=sum(one.lost for one in found.values()),
+        lost_packs=sum(one.lost for one in found),
         checkpoint_step=newest[-1] if newest else None,
         data=data,
         problems=tuple(problems),
         unit=_UNIT,
-        seeds=len(found),
+        lessons=len(found),
     )
 
 
-def _lessons(run: RunFolder, job: FinetuneJob) -> Iterator[_Lesson]:
-    if job.num_seeds == 1:
-        yield _Lesson(seed=job.seed, folder=run.storage, inside=None)
-        return
+def _seeds(run: RunFolder, job: FinetuneJob, events: Sequence[Event]) -> Iterator[Lesson]:
     for number in range(job.num_seeds):
-        name = layout.trial(number)
-        yield _Lesson(seed=job.seed + number, folder=run.storage.child(name), inside=name)
+        is_one = job.num_seeds == 1
+        name = None if is_one else layout.trial(number)
+        yield Lesson(
+            name="" if is_one else f"seed {job.seed + number}",
+            job=replace(job, seed=job.seed + number),
+            folder=run.storage if name is None else run.storage.child(name),
+            events=[event for event in events if event.fields.get("inside") == name],
+        )
 
 
-def _examples(run: RunFolder, events: list[Event]) -> tuple[Int64s, str, list[str]]:
+def _examples(run: RunFolder, events: Sequence[Event]) -> tuple[Int64s, str, list[str]]:
     """Tokens of each; zeros where they are not those that the run says it read."""
     said = [event.fields for event in events if event.kind == PREPARED]
     if not said:
@@ -144,9 +157,8 @@ def _examples(run: RunFolder, events: list[Event]) -> tuple[Int64s, str, list[st
     return np.zeros(int(said[-1]["examples"]), np.int64), uri, problems
 
 
-def _audit(lesson: _Lesson, batches: Batches, events: list[Event], tell: Tell) -> _Audited | None:
-    own = [event for event in events if event.fields.get("inside") == lesson.inside]
-    witnesses, problems = witnesses_of(lesson.folder, own)
+def _audit(lesson: Lesson, batches: Batches, tell: Tell) -> _Audited | None:
+    witnesses, problems = witnesses_of(lesson.folder, lesson.events)
     walk = ExampleWalk(batches)
     records = Records(lesson.folder, walk.due, unit=_UNIT)
     if not records.attempts and not witnesses:

@@ -34,7 +34,8 @@ class RunAudit:
     data: str  # that it trained on
     problems: tuple[str, ...]
     unit: str = "packs"  # of what is lost
-    seeds: int = 1  # of a fine-tune: each is audited by itself, and the counts are of all
+    lessons: int = 1  # audited each by itself, and the counts are of all
+    lesson: str = ""  # what they are: seeds of a fine-tune, trials of a sweep
 
     @property
     def is_clean(self) -> bool:

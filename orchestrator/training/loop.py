@@ -119,8 +119,10 @@ class _Training:
                     self._after_step()
             self._evaluate()
             self._checkpoint()
-            made = at_end(self._standing)
-            self._saver.wait()
+            try:
+                made = at_end(self._standing)
+            finally:
+                self._saver.wait()  # whatever came of that, the last step is safe
         except BaseException:
             self._saver.abandon()
             raise

@@ -81,7 +81,7 @@ def test_seeds_survive_the_death_of_a_worker_and_leave_one_model(
     again = [row for row in rows(folder / "trials" / "0000", "metrics") if row["attempt"] > 1]
     assert not again  # the seed that was done stays done
     audited = json.loads(orchestrate("audit", folder.name, "--json").stdout)
-    assert (audited["is_clean"], audited["seeds"], audited["attempts"]) == (True, 2, 2)
+    assert (audited["is_clean"], audited["lessons"], audited["attempts"]) == (True, 2, 2)
 
 
 def test_a_suite_is_a_run_for_every_task_and_seed_and_one_table(

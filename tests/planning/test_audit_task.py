@@ -117,7 +117,7 @@ def folder(clean: Path, tmp_path: Path) -> RunFolder:
 def test_every_seed_is_clean_over_attempts_and_worlds(folder: RunFolder) -> None:
     found = audit_run(folder)
     assert found.problems == () and found.audit is not None
-    assert (found.seeds, found.attempts, found.worlds, found.unit) == (2, 2, (2, 3), "examples")
+    assert (found.lessons, found.attempts, found.worlds, found.unit) == (2, 2, (2, 3), "examples")
     assert (found.audit.steps, found.audit.samples) == (2 * STEPS, 2 * (36 + 32))
     assert (found.audit.repeated_steps, found.lost_packs) == (2, 0)
 

@@ -18,6 +18,7 @@ from orchestrator.corpus.packs.order import Order
 from orchestrator.corpus.packs.stream import Cursor
 from orchestrator.encoder.build import build_encoder, save_encoder
 from orchestrator.encoder.families import WORDS_ONLY
+from orchestrator.errors import StorageError
 from orchestrator.planning.audit import audit_run
 from orchestrator.planning.audited import RunAudit
 from orchestrator.runs.checkpoints import Checkpoints
@@ -263,6 +264,19 @@ def test_a_trial_ends_with_its_model_and_without_a_last_checkpoint(
     assert steps["trial"][-1] < 20
     assert result(tmp_path / "run")["metrics"] == result(tmp_path / "trial")["metrics"]
     assert _weights(tmp_path / "run") == _weights(tmp_path / "trial")
+
+
+def test_a_model_that_cannot_be_written_costs_no_step(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise StorageError("no space left on device")
+
+    job, given = ground
+    monkeypatch.setattr("orchestrator.training.finetune.copy_directory", full)
+    with pytest.raises(StorageError, match="no space"):
+        train_alone(job, given, tmp_path)
+    assert Checkpoints(open_storage(tmp_path)).steps()[-1] == 20
 
 
 @pytest.mark.parametrize("world", [2, 3])
