@@ -19,6 +19,7 @@ from orchestrator.encoder.nearby import nearby
 from orchestrator.errors import RunStopped
 from orchestrator.runs import layout
 from orchestrator.runs.checkpoints import Commit
+from orchestrator.runs.copying import copy_folder
 from orchestrator.runs.result import Spread, read_result, write_result
 from orchestrator.runs.storage import Storage, open_storage
 from orchestrator.settings.finetune import FinetuneJob
@@ -149,7 +150,8 @@ def summarize(job: FinetuneJob, run: Storage) -> None:
     values = [each["metrics"][VALIDATION][chooser] for each in found]
     scores = [-math.inf if value is None else sign * value for value in values]
     best = scores.index(max(scores))
-    copy_folder(folders[best].child(layout.EXPORT), run.child(layout.EXPORT))
+    best_model = folders[best].child(layout.EXPORT)
+    copy_folder(best_model, run.child(layout.EXPORT), last=layout.EXPORTED)
     write_result(
         run,
         found[best]
@@ -170,13 +172,3 @@ def summarize(job: FinetuneJob, run: Storage) -> None:
         for name, spread in spreads.items():
             middle = "–" if spread.median is None else f"{spread.median:.4f}"
             print(f"{split} {name}: median {middle}, from {spread}", flush=True)
-
-
-def copy_folder(source: Storage, target: Storage) -> None:
-    """What says that it is whole comes last."""
-    target.remove("")
-    for entry in sorted(source.list(), key=lambda entry: entry.name == layout.EXPORTED):
-        if entry.is_dir:
-            copy_folder(source.child(entry.name), target.child(entry.name))
-        else:
-            target.write(entry.name, source.read(entry.name))

@@ -8,13 +8,14 @@ between does it all again, and writes the same files.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from orchestrator.errors import NotFoundError
 from orchestrator.runs import layout
 from orchestrator.runs.checkpoints import Checkpoints
+from orchestrator.runs.copying import copy_file
 from orchestrator.runs.segments import SegmentName
 from orchestrator.runs.steps import read_steps
 from orchestrator.runs.storage import Storage
@@ -24,7 +25,6 @@ Line = dict[str, Any]
 
 _ATTEMPT = 0  # those that are the fork's own begin with 1
 _LINES_A_FILE = 100_000
-_CHUNK_BYTES = 2**24
 
 
 def take_over(
@@ -53,24 +53,15 @@ def copy_checkpoint(source: Storage, target: Storage, step: int, tell: Tell | No
     files = [entry for entry in source.list(folder) if not entry.is_dir]
     files.sort(key=lambda entry: entry.name == layout.COMMIT)
     done, total = 0, sum(entry.size_bytes for entry in files)
+
+    def told(size: int) -> None:
+        nonlocal done
+        done += size
+        if tell is not None:
+            tell(done, total)
+
     for entry in files:
-        for size in _copy(source, target, f"{folder}/{entry.name}"):
-            done += size
-            if tell is not None:
-                tell(done, total)
-
-
-def _copy(source: Storage, target: Storage, name: str) -> Iterator[int]:
-    writer, at = target.open_writer(name), 0
-    try:
-        while data := source.read(name, start=at, size=_CHUNK_BYTES):
-            writer.write(data)
-            at += len(data)
-            yield len(data)
-    except BaseException:
-        writer.abandon()
-        raise
-    writer.close()
+        copy_file(source, target, f"{folder}/{entry.name}", told)
 
 
 def _counting(lines: list[Line], last: int) -> list[Line]:

@@ -27,6 +27,7 @@ from orchestrator.encoder.families import heads_of
 from orchestrator.errors import NotFoundError, RequestError
 from orchestrator.runs import layout
 from orchestrator.runs.checkpoints import Checkpoints
+from orchestrator.runs.copying import copy_folder
 from orchestrator.runs.find import open_run
 from orchestrator.runs.folder import RunFolder
 from orchestrator.runs.origin import read_whole
@@ -37,7 +38,6 @@ from orchestrator.training.card import CARD, Made, card_of, lineage_of
 from orchestrator.training.weights import is_wanted, weights_of
 
 Tell = Callable[[int], None]  # bytes of the checkpoint that were read so far
-_CHUNK_BYTES = 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +76,7 @@ def make_directory(export: Export, tell: Tell) -> None:
 
 def copy_directory(folder: Path, target: Storage, lineage: Mapping[str, Any]) -> None:
     """In the place of what is there; the lineage comes last."""
-    target.remove("")
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            _copy(path, path.relative_to(folder).as_posix(), target)
+    copy_folder(open_storage(folder), target)
     target.write(layout.EXPORTED, json.dumps(lineage, indent=1).encode())
 
 
@@ -144,15 +141,3 @@ def _fit_tokenizer(folder: Path, model: Model) -> None:
         inputs.insert(1, "token_type_ids")
     plain |= {"model_max_length": model.max_positions, "model_input_names": inputs}
     path.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
-
-
-def _copy(path: Path, name: str, target: Storage) -> None:
-    writer = target.open_writer(name)
-    try:
-        with path.open("rb") as file:
-            while data := file.read(_CHUNK_BYTES):
-                writer.write(data)
-    except BaseException:
-        writer.abandon()
-        raise
-    writer.close()

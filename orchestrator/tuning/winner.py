@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from orchestrator.cluster.attempt import Attempt
-from orchestrator.cluster.finetune import copy_folder
 from orchestrator.cluster.tasks import run_tasks
 from orchestrator.errors import RunFailed
 from orchestrator.runs import layout
+from orchestrator.runs.copying import copy_folder
 from orchestrator.runs.find import open_run
 from orchestrator.runs.picture import as_text
 from orchestrator.runs.result import read_result, write_result
@@ -124,7 +124,8 @@ def conclude(attempt: Attempt, book: Book, prepared: str, chooser: Metric) -> No
         ):
             metrics |= {TEST: scores} if scores else {}
     attempt.progress.show("keeping the winner's model")
-    copy_folder(folder.child(layout.EXPORT), run.child(layout.EXPORT))
+    model = folder.child(layout.EXPORT)
+    copy_folder(model, run.child(layout.EXPORT), last=layout.EXPORTED)
     overrides = overrides_of(winner.chosen.point)
     facts = {
         "winner": winner.trial.number,

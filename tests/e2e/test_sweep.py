@@ -78,6 +78,7 @@ def test_a_killed_sweep_tries_every_configuration_once(
     (folder,) = (tmp_path / "runs").glob("*-sweep-*")
     over = {event["trial"] for event in told(tmp_path / "runs") if event["kind"] == "trial_ended"}
     orchestrate("resume", folder.name, ORCHESTRATOR_STORAGE=str(tmp_path / "runs"))
+    orchestrate("audit", folder.name, ORCHESTRATOR_STORAGE=str(tmp_path / "runs"))  # else it fails
 
     board = read_board(open_run(str(folder)))
     points = [tuple(trial.point.values()) for trial in board.trials]
@@ -115,6 +116,7 @@ def test_a_sweep_that_is_killed_five_times_comes_to_the_same(
         environment = environment | {"ORCHESTRATOR_STORAGE": str(killed)}
         kill_after(killed, resume, environment, kinds)
     orchestrate("resume", folder.name, ORCHESTRATOR_STORAGE=str(killed))
+    orchestrate("audit", folder.name, ORCHESTRATOR_STORAGE=str(killed))  # else it fails
     (other,) = straight.glob("*-sweep-*")
     found, wanted = read_board(open_run(str(folder))), read_board(open_run(str(other)))
     assert [(each.number, each.point, each.value) for each in found.trials] == [
