@@ -108,7 +108,8 @@ def test_without_the_token_nothing_is_told(
 ) -> None:
     runs = Path(environment["ORCHESTRATOR_STORAGE"])
     before = sorted(runs.glob("*"))
-    stranger = {"ORCHESTRATOR_HOME": environment["ORCHESTRATOR_HOME"] + "-of-another"}
+    another = environment["ORCHESTRATOR_HOME"] + "-of-another"
+    stranger = {"ORCHESTRATOR_HOME": another, "HOME": another}  # Ray keeps tokens in a home too
     words = ("submit", "probe", f"cluster.address={cluster.address}")
     assert "asks for a token" in orchestrate(*words, code=3, **stranger).stderr
     stranger["RAY_AUTH_TOKEN"] = "0" * 64

@@ -91,6 +91,7 @@ def test_a_killed_attempt_is_told_by_its_driver_at_once(
     orchestrate("logs", "-f", run, code=1)
 
 
+@pytest.mark.long
 def test_a_killed_foreground_run_leaves_no_process(
     orchestrate: Orchestrate, environment: dict[str, str]
 ) -> None:
