@@ -45,7 +45,7 @@ class Tables:
         is_long = not held.table.num_rows and held.table.unread_bytes() >= _LONG_BYTES
         with self._lock:
             if held.reading is None and is_long:
-                held.reading = self._readers.submit(self._read, run)
+                held.reading = self._readers.submit(self._read, run, time.monotonic())
             if held.reading is None or held.reading.done():
                 return None
         return held.table.glance(names)
@@ -70,8 +70,8 @@ class Tables:
                 held.columns.clear()
             return held.table.names
 
-    def _read(self, run: RunFolder) -> None:
-        time.sleep(_ASIDE_S)
+    def _read(self, run: RunFolder, asked: float) -> None:
+        time.sleep(max(0.0, asked + _ASIDE_S - time.monotonic()))
         self.columns(run, ())
 
     def _of(self, run: RunFolder) -> _Held:
