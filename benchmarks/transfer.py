@@ -1,6 +1,6 @@
 """Does pretraining pay? The same small encoder, pretrained on the factbook and with new weights.
 
-    python benchmarks/transfer.py [sections tags] [--steps 600] [--seeds 5] [--json FILE]
+    python benchmarks/transfer.py [sections genre tags] [--steps 600] [--seeds 5] [--json FILE]
 
 Both are fine-tuned on a task over several seeds; the medians and their spread on the test splits.
 New weights are those of a pretraining run of one step at a rate of nothing.
@@ -20,6 +20,7 @@ from data.fetch import BROWN_TAGS, fetch
 
 TASKS: dict[str, tuple[str, Overrides]] = {
     "sections": ("macro_f1", {"task": "factbook_sections", "budget.epochs": 0.1}),
+    "genre": ("macro_f1", {"task": "brown_genre", "budget.epochs": 1}),
     "tags": ("tag_accuracy", {"task": "brown_pos", "budget.epochs": 0.1}),
 }
 PRETRAINED: Overrides = {
