@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -152,12 +153,10 @@ def _read_again(known: Known) -> None:
 def facts_of(folder: RunFolder) -> dict[str, Any]:
     """Of runs of any version: what cannot be read is empty, not an error."""
     settings, kind, parent = {}, "", None
-    try:
+    with suppress(yaml.YAMLError, OrchestratorError, KeyError, TypeError, ValueError):
         plain = yaml.load(folder.storage.read(layout.JOB), Loader=_Loader)
         settings, kind = dict(plain["settings"]), str(plain["kind"])
         parent = (folder.lineage().get("parent") or {}).get("run")
-    except (yaml.YAMLError, OrchestratorError, KeyError, TypeError, ValueError):
-        pass
     model = settings.get("model") or {}
     budget = settings.get("budget") or {}
     return {

@@ -109,10 +109,12 @@ class MetricTable:
                 yield entry
 
     def _pieces(self, name: str, size: int) -> Iterator[bytes]:
-        """Whole lines; its first ones and its last ones are among them."""
-        piece = min(_PIECE_BYTES, -(-size // _PIECES))
-        for number in range(_PIECES):
-            start = (size - piece) * number // (_PIECES - 1)
+        """Whole lines; its first ones and its last ones are among them. A short file is one piece:
+        its few lines may take back those of a long one."""
+        is_short = size <= _PIECES * _PIECE_BYTES
+        count, piece = (1, size) if is_short else (_PIECES, _PIECE_BYTES)
+        for number in range(count):
+            start = (size - piece) * number // max(1, count - 1)
             data = self._run.read(f"{layout.METRICS}/{name}", start=start, size=piece)
             begin = data.find(b"\n") + 1 if start else 0
             if end := data.rfind(b"\n", begin) + 1:

@@ -19,6 +19,7 @@ import torch
 
 from orchestrator.settings.precision import Precision
 
+_DIGITS = 7  # of what a clock says; further ones are noise that fills the disk
 # TFLOP/s of dense matrix products in bf16 and fp16; in fp32 with TF32, half of it.
 _PEAKS = {
     "B200": 2250.0,
@@ -50,9 +51,6 @@ def memory_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-_DIGITS = 7  # of what a clock says; further ones are noise that fills the disk
 
 
 @dataclass(kw_only=True)

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.corpus.making import a_corpus, a_document, make, text_of
-from tests.real import Orchestrate, command
+from tests.real import Orchestrate, command, start
 from tests.tracking.wandb.making import KEY, Loopback
 from tests.training.ranks import rows
 
@@ -69,14 +69,7 @@ def test_a_run_whose_worker_is_killed_is_in_wandb_once_and_its_key_nowhere(
     orchestrate: Orchestrate, node: dict[str, str], wandb_server: Loopback, tmp_path: Path
 ) -> None:
     words = command("run", "pretrain", *SETTINGS, *corpus_at(tmp_path), "name=followed")
-    process = subprocess.Popen(
-        words,
-        cwd=node["PROJECT"],
-        env=node,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = start(words, node)
     try:
         said = kill_a_worker(process, Path(node["ORCHESTRATOR_STORAGE"]))
     finally:

@@ -157,9 +157,10 @@ def test_blocks_of_any_size_say_the_same(local: LocalStorage) -> None:
 def test_a_glance_has_the_ends_and_says_what_the_whole_says(local: LocalStorage) -> None:
     write(local, 1, list(range(1, 20_001)))
     write(local, 2, list(range(15_001, 20_001)))
+    write(local, 3, [19_999, 20_000])
     table = MetricTable(local)
     some, unread = table.glance(["train/loss"]), table.unread_bytes()
-    assert table.read_new() == 25_000
+    assert table.read_new() == 25_002
     assert unread == sum(path.stat().st_size for path in file_of(local).parent.iterdir())
     assert table.unread_bytes() == 0
     whole = table.columns(["train/loss"])
