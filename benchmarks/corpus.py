@@ -27,24 +27,22 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from rig.bank import PACK_TOKENS, BankCorpus, Row, recipe_of, row
 
-from orchestrator.corpus.arrays import Int64s, flat_ranges, offsets
+from orchestrator.corpus.arrays import Int64s
 from orchestrator.corpus.packs.audit import StepRecord, audit
-from orchestrator.corpus.packs.cut import Cutting, Documents, Samples, Template, cut
+from orchestrator.corpus.packs.cut import Documents, Samples, cut
 from orchestrator.corpus.packs.loader import Loader
 from orchestrator.corpus.packs.mask import Masked, Masking, Unit, Vocabulary, mask
 from orchestrator.corpus.packs.order import Order
 from orchestrator.corpus.packs.pack import pack as pack_samples
 from orchestrator.corpus.packs.pairs import Pairing
 from orchestrator.corpus.packs.stream import Cursor, Share, Stream
-from orchestrator.corpus.packs.window import Pack, Recipe, open_window, window_documents
+from orchestrator.corpus.packs.window import Pack, Recipe, open_window
 
 ROOT = Path(__file__).resolve().parent.parent
 OTHER = "mosaicml-streaming==0.13.0"
-PACK_TOKENS, MEAN_TOKENS, MEAN_SENTENCE = 8192, 600, 20
 VOCABULARY = Vocabulary(size=30_522, mask_id=103, special_ids=(0, 100, 101, 102, 103))
-TEMPLATE = Template(prefix=(101,), middle=(102,), suffix=(102,))
-Row = dict[str, object]
 
 
 def main() -> None:
@@ -64,54 +62,12 @@ def main() -> None:
     print(
         f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()}, numpy {np.__version__}"
     )
-    for row in rows:
-        bound = f"(must be {row['bound']})" if "bound" in row else ""
-        value = "not installed" if row["value"] is None else f"{row['value']:,.4g}"
-        print(f"  {row['figure']:<62} {value:>13} {row['unit']:<12} {bound}")
+    for each in rows:
+        bound = f"(must be {each['bound']})" if "bound" in each else ""
+        value = "not installed" if each["value"] is None else f"{each['value']:,.4g}"
+        print(f"  {each['figure']:<62} {value:>13} {each['unit']:<12} {bound}")
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
-
-
-class BankCorpus:
-    """As many documents as one likes: document i is number i modulo the bank's."""
-
-    def __init__(self, num_documents: int, bank: int = 4096) -> None:
-        rng = np.random.default_rng(0)
-        scale = np.log(MEAN_TOKENS) - 0.5
-        self._offsets = offsets(rng.lognormal(scale, 1.0, bank).astype(np.int64))
-        num_tokens = int(self._offsets[-1])
-        self._tokens = rng.integers(1000, 30_000, num_tokens).astype(np.uint16)
-        self._word_starts = rng.random(num_tokens) < 0.75
-        lengths = rng.gamma(2.0, (MEAN_SENTENCE - 3) / 2, num_tokens).astype(np.int64) + 3
-        ends = np.cumsum(lengths)
-        self._ends = np.union1d(ends[ends < num_tokens], self._offsets[1:])
-        self._ends_offsets = np.searchsorted(self._ends, self._offsets, side="right")
-        self._bank = bank
-        self.num_documents = num_documents
-
-    def read(self, indices_D: Int64s) -> Documents:
-        rows = indices_D % self._bank
-        begins, lengths = self._offsets[rows], np.diff(self._offsets)[rows]
-        spans = [slice(at, at + size) for at, size in zip(begins, lengths, strict=True)]
-        firsts, counts = self._ends_offsets[rows], np.diff(self._ends_offsets)[rows]
-        offsets_D1 = offsets(lengths)
-        shifts = np.repeat(offsets_D1[:-1] - begins, counts)
-        return Documents(
-            indices_D=indices_D,
-            tokens_T=np.concatenate([self._tokens[span] for span in spans]),
-            word_starts_T=np.concatenate([self._word_starts[span] for span in spans]),
-            offsets_D1=offsets_D1,
-            sentence_ends_N=self._ends[flat_ranges(firsts, counts)] + shifts,
-        )
-
-
-def recipe_of(corpus: BankCorpus, seq_len: int, pairing: Pairing) -> Recipe:
-    cutting = Cutting(seed=1, seq_len=seq_len, template=TEMPLATE, pairing=pairing)
-    count = corpus.num_documents
-    documents = window_documents(
-        num_documents=count, num_tokens=MEAN_TOKENS * count, pack_tokens=PACK_TOKENS
-    )
-    return Recipe(cutting=cutting, pack_tokens=PACK_TOKENS, window_documents=documents)
 
 
 def rate(work: Callable[[], int], seconds: float) -> float:
@@ -304,11 +260,6 @@ def other_order() -> list[Row]:
         found = json.loads(done.stdout)
     name = f"{OTHER}: order of 10,000,000 samples"
     return [row(name, found["ms"], "ms"), row(f"{name}, memory", found["MB"], "MB")]
-
-
-def row(figure: str, value: float | None, unit: str, bound: str = "") -> Row:
-    found: Row = {"figure": figure, "value": value, "unit": unit}
-    return found | {"bound": bound} if bound else found
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from corpus import BankCorpus, Row, recipe_of, row
+from rig.bank import BankCorpus, Row, recipe_of, row
 
 from orchestrator.corpus.packs.order import Order
 from orchestrator.corpus.packs.pairs import Pairing
