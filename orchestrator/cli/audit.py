@@ -42,7 +42,7 @@ def _draw(run: Run, audited: RunAudit) -> None:
     rows = table("", "")
     counted = audited.audit
     worlds = ", ".join(map(str, audited.worlds))
-    of_workers = f", on {worlds} workers" if worlds else ""
+    of_workers = f", on {worlds} worker{'s' * (worlds != '1')}" if worlds else ""
     if counted is not None:
         attempts = f"{audited.attempts} attempt{'s' * (audited.attempts != 1)}"
         rows.add_row("steps", f"{counted.steps:,} in {attempts}{of_workers}")
