@@ -89,6 +89,8 @@ def differences(job: Job) -> dict[str, tuple[Any, Any]]:
 
 
 def changed_keys(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """An empty mapping that the other side fills is told by what fills it."""
     keys = list(dict.fromkeys([*old, *new]))
     pairs = {key: (old.get(key), new.get(key)) for key in keys}
-    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+    filled = [key for key in keys if any(other.startswith(f"{key}.") for other in keys)]
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and key not in filled}

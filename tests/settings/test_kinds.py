@@ -103,6 +103,12 @@ def test_changed_keys_turn_the_old_into_the_new(old: dict[str, int], new: dict[s
     assert changed_keys(new, new) == {}
 
 
+def test_a_mapping_that_is_filled_is_told_by_what_fills_it() -> None:
+    empty, filled = flatten({"each": {}}), flatten({"each": {"seed": [1, 2]}})
+    assert changed_keys(empty, filled) == {"each.seed": (None, [1, 2])}
+    assert changed_keys(filled, empty) == {"each.seed": ([1, 2], None)}
+
+
 def test_what_looks_like_an_interpolation_is_kept_as_it_is() -> None:
     job = ProbeJob(note="${oc.env:HOME} and \\${x}")
     assert thaw(freeze(job)).note == job.note
