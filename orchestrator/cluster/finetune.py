@@ -16,7 +16,7 @@ from orchestrator.cluster.attempt import Attempt
 from orchestrator.cluster.export import start_directory
 from orchestrator.cluster.restore import restore_point
 from orchestrator.encoder.nearby import nearby
-from orchestrator.errors import RunStopped
+from orchestrator.errors import RequestError, RunStopped
 from orchestrator.runs import layout
 from orchestrator.runs.checkpoints import Commit
 from orchestrator.runs.copying import copy_folder
@@ -55,15 +55,28 @@ def finetune(attempt: Attempt) -> None:
 
 
 def prepared_task(attempt: Attempt, job: FinetuneJob, encoder: str) -> str:
-    """Its file in the storage; read, checked and made into tokens if it is not there."""
+    """Its file in the storage; read, checked and made into tokens if it is not there.
+
+    A run goes on with the examples that it began with, whatever their sources hold by now.
+    """
 
     def tell(what: str) -> None:
         attempt.progress.show(what)
         print(what, flush=True)
 
+    storage = attempt.run.parent
+    said = [event.fields for event in attempt.run.events() if event.kind == PREPARED]
+    if said and storage.exists(str(said[0]["file"])):
+        return str(said[0]["file"])
     with nearby(encoder, has_weights=False) as folder:
         tokenizer = open_task_tokenizer(folder)
-        kept = prepare_task(job.task, tokenizer, attempt.run.parent, tell)
+        kept = prepare_task(job.task, tokenizer, storage, tell)
+    if said and kept.file != said[0]["file"]:
+        raise RequestError(
+            f"The examples of {job.task.name} are not those that this run began with: {kept.file}, "
+            f"{kept.examples:,} to train on, and {said[0]['file']}, {said[0]['examples']:,} then.",
+            hint="Put its data back as it was, or start a new run, which reads it as it is now.",
+        )
     attempt.ledger.record(PREPARED, **asdict(kept))
     return kept.file
 
