@@ -6,6 +6,7 @@ import hashlib
 import shlex
 from typing import Any
 
+from orchestrator.cluster.embedded import WAITING
 from orchestrator.cluster.http import AlreadySubmitted, NotAccepted, RayHttp
 from orchestrator.errors import ClusterError
 from orchestrator.runs.folder import RunFolder
@@ -41,6 +42,7 @@ def submit_driver(http: RayHttp, run: RunFolder, attempt: int, stop_grace_s: flo
                 "RAY_JOB_STOP_SIGNAL": "SIGTERM",
                 "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",  # read by Train's controller
                 "RAY_JOB_STOP_WAIT_TIME_S": str(int(stop_grace_s) + 15),
+                **WAITING,
             },
         },
         "metadata": {"orchestrator_run": run.id, "orchestrator_attempt": str(attempt)},

@@ -40,8 +40,10 @@ def test_a_probe_of_two_ranks_measures_and_leaves_nothing(
     before = ray_processes()
     project = Path(environment["PROJECT"])
     (project / "my_checks.py").write_text(
+        "import os\n"
         "from orchestrator.settings.probe import CHECKS\n"
-        "CHECKS.register('answer', lambda bench: {'answer': 42.0 + bench.worker.rank})\n"
+        "CHECKS.register('answer', lambda bench: {'answer': 42.0 + bench.worker.rank,\n"
+        "    'is_passive': float(os.environ['OMP_WAIT_POLICY'] == 'passive')})\n"
     )
     done = orchestrate(
         *("run", "probe", "cluster.num_workers=2", *QUICK, "extensions=[my_checks]"),
@@ -52,6 +54,7 @@ def test_a_probe_of_two_ranks_measures_and_leaves_nothing(
     [line] = answer(orchestrate, "metrics")["metrics"]
     values = line["values"]
     assert (values["rank/0/answer"], values["rank/1/answer"]) == (42.0, 43.0)
+    assert values["rank/0/is_passive"] == values["rank/1/is_passive"] == 1.0
     for name in ("storage_read_mb_per_s", "allreduce_4KiB_ms", "matmul_fp32_tflops"):
         assert values[name] > 0
     assert ray_processes() <= before
