@@ -27,6 +27,7 @@ from orchestrator.tasks.evaluation import (
     asked_task,
     joined,
     read_asked,
+    refuse_other_labels,
     refuse_unasked,
 )
 from orchestrator.tasks.example import Example
@@ -106,20 +107,6 @@ def _read(job: EvaluateJob, models: Sequence[_Model]) -> _Asked:
     refuse_unasked(examples, problems, task, labels[0], job.split)
     refuse_other_labels(labels[0], labels[-1], models[-1].name)
     return _Asked(task=task, examples=examples, labels=labels)
-
-
-def refuse_other_labels(own: Labels, other: Labels, name: str) -> None:
-    """Answers can be compared where both models choose among the same."""
-    for what, ours, theirs in (
-        ("classes", own.classes, other.classes),
-        ("tags", own.tags, other.tags),
-    ):
-        if set(ours) != set(theirs):
-            odd = sorted(set(ours) ^ set(theirs))
-            raise RequestError(
-                f"compare={name} has other {what}: they differ in {', '.join(odd[:5])}.",
-                hint="Compare models that were made for the same task.",
-            )
 
 
 def _ask(attempt: Attempt, models: Sequence[_Model], asked: _Asked) -> list[_Answers]:

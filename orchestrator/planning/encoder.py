@@ -29,6 +29,7 @@ J = TypeVar("J", bound=Job)
 class Frozen:
     job: Job
     origin: Origin | None = None
+    compared: Origin | None = None  # the other model of an evaluation
     findings: tuple[Finding, ...] = ()
     lineage: dict[str, Any] = field(default_factory=dict)
 

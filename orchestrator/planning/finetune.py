@@ -20,7 +20,7 @@ from orchestrator.settings.model import Model
 from orchestrator.settings.schedule import Counted
 from orchestrator.settings.task import TRAIN, Task
 from orchestrator.settings.transfer import Way
-from orchestrator.tasks.findings import check_task, encoder_findings
+from orchestrator.tasks.findings import check_task, encoder_findings, position_findings
 from orchestrator.tasks.read import Examples, read_task, unread_roles
 from orchestrator.tasks.tokens import open_task_tokenizer
 from orchestrator.training.rules import device_findings
@@ -97,13 +97,8 @@ def _origin_findings(
             with nearby(origin.uri, has_weights=False) as folder:
                 known[key] = read_directory(folder), open_task_tokenizer(folder)
         yield from encoder_findings(job.task, *known[key])
-    elif job.task.max_tokens > model.max_positions:
-        yield Finding(
-            key="task.max_tokens",
-            found=f"={job.task.max_tokens}",
-            rule=f"is more than the {model.max_positions} positions of encoder={job.encoder}.",
-            try_=f"task.max_tokens={model.max_positions}.",
-        )
+    else:
+        yield from position_findings(job.task, model.max_positions, job.encoder)
     transfer = job.transfer
     wanted = max(
         transfer.layers if transfer.way is Way.LAST else 0,

@@ -121,7 +121,7 @@ def _freeze(job: Job, request: Request, storage: Storage | None, resources: Reso
     frozen = promised_encoder(job, request.promised) or freeze_encoder(
         job, storage, resources, request.overrides
     )
-    return freeze_evaluation(frozen, storage)
+    return freeze_evaluation(frozen, storage, request.promised)
 
 
 def _plan_steps(job: Job, request: Request) -> Steps:
@@ -153,7 +153,7 @@ def _look_ahead(
         derived = {} if wrong else derive_corpus(job.corpus, request.storage)
         return Outlook(findings=wrong, derived=derived)
     if isinstance(job, EvaluateJob):
-        return look_ahead_evaluation(job, frozen.origin)
+        return look_ahead_evaluation(job, frozen)
     if isinstance(job, PredictJob):
         return look_ahead_prediction(job, frozen.origin, resources)
     if isinstance(job, PretrainJob | FinetuneJob) and storage is not None:

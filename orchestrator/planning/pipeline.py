@@ -119,6 +119,11 @@ def promised_encoder(job: Job, promised: Promised | None) -> Frozen | None:
     return Frozen(job=replace(job, **changes))
 
 
+def is_promised(text: str, promised: Promised | None) -> bool:
+    match = REFERENCE.fullmatch(text)
+    return promised is not None and match is not None and match[1] in promised.jobs
+
+
 def without_promised(
     outlook: Outlook, job: Job, promised: Promised | None, storage: str
 ) -> Outlook:

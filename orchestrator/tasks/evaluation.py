@@ -24,6 +24,7 @@ from orchestrator.tasks.problems import Problems
 from orchestrator.tasks.read import read_task
 
 _NAMED = 3
+_KINDS_OF_FILES = {".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,9 @@ def asked_task(task: Task, split: str, path: Sequence[str]) -> Task:
     """
     data, splits = task.data, task.data.splits
     if path:
-        data = replace(data, test_share=0.0, splits={split: Split(path=tuple(path))})
+        kind = _kind_of_files(path) if data.hub is not None else data.kind
+        files = {split: Split(path=tuple(path))}
+        data = replace(data, kind=kind, hub=None, subset=None, test_share=0.0, splits=files)
         return replace(task, data=data)
     if split in splits and split != TRAIN:
         return replace(task, data=replace(data, splits={split: splits[split]}, test_share=0.0))
@@ -64,6 +67,18 @@ def asked_task(task: Task, split: str, path: Sequence[str]) -> Task:
         )
     # What is cut off the training examples depends on which other splits there are.
     return task
+
+
+def _kind_of_files(path: Sequence[str]) -> str:
+    """Of files that take the place of a data set: by their names, which must agree."""
+    kinds = {kind for name in path for end, kind in _KINDS_OF_FILES.items() if name.endswith(end)}
+    if len(kinds) == 1 and all(name.endswith(tuple(_KINDS_OF_FILES)) for name in path):
+        return kinds.pop()
+    raise RequestError(
+        f"path=[{','.join(path)}]: names do not say what is in the files.",
+        hint=f"Names that end with {', '.join(_KINDS_OF_FILES)} do, where all are of one kind; "
+        "for other files: task.data.hub=null task.data.kind=…",
+    )
 
 
 def read_asked(task: Task, split: str) -> tuple[tuple[Example, ...], Problems]:
@@ -104,6 +119,20 @@ def refuse_unasked(
         raise SettingsError([str(finding) for finding in findings])
     if not examples:
         raise RequestError(f"split={split} of the task {task.name} has no example.")
+
+
+def refuse_other_labels(own: Labels, other: Labels, name: str) -> None:
+    """Answers can be compared where both models choose among the same."""
+    for what, ours, theirs in (
+        ("classes", own.classes, other.classes),
+        ("tags", own.tags, other.tags),
+    ):
+        if set(ours) != set(theirs):
+            odd = sorted(set(ours) ^ set(theirs))
+            raise RequestError(
+                f"compare={name} has other {what}: they differ in {', '.join(odd[:5])}.",
+                hint="Compare models that were made for the same task.",
+            )
 
 
 def can_be_read_here(task: Task) -> bool:

@@ -55,19 +55,22 @@ def column_findings(task: Task, kind: Kind) -> Iterator[Finding]:
 def encoder_findings(
     task: Task, directory: Directory, tokenizer: TaskTokenizer
 ) -> Iterator[Finding]:
-    positions = directory.model.max_positions
-    if task.max_tokens > positions:
-        yield Finding(
-            key="task.max_tokens",
-            found=f"={task.max_tokens}",
-            rule=f"is more than the {positions} positions of encoder={directory.path}.",
-            try_=f"task.max_tokens={positions}.",
-        )
+    yield from position_findings(task, directory.model.max_positions, str(directory.path))
     if tokenizer.vocab_size > directory.vocab_size:
         yield Finding(
             key="encoder",
             found=f"={directory.path} has embeddings for {directory.vocab_size:,} words",
             rule=f"and its tokenizer has {tokenizer.vocab_size:,}: they do not belong together.",
+        )
+
+
+def position_findings(task: Task, positions: int, encoder: str) -> Iterator[Finding]:
+    if task.max_tokens > positions:
+        yield Finding(
+            key="task.max_tokens",
+            found=f"={task.max_tokens}",
+            rule=f"is more than the {positions} positions of encoder={encoder}.",
+            try_=f"task.max_tokens={positions}.",
         )
 
 

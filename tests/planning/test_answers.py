@@ -11,7 +11,12 @@ import yaml
 from orchestrator.api import Orchestrator
 from orchestrator.cluster.place import Place
 from orchestrator.encoder.families import config_values
+from orchestrator.planning.encoder import Frozen
+from orchestrator.planning.evaluate import freeze_evaluation, look_ahead_evaluation
+from orchestrator.planning.pipeline import Promised
+from orchestrator.runs.origin import find_origin
 from orchestrator.runs.plan import Plan
+from orchestrator.runs.storage import open_storage
 from orchestrator.settings.build import to_plain
 from orchestrator.settings.evaluate import EvaluateJob
 from orchestrator.settings.model import Model
@@ -33,11 +38,13 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def a_model(folder: Path, kind: str = "classification", labels: Labels = LABELS) -> Path:
+def a_model(
+    folder: Path, kind: str = "classification", labels: Labels = LABELS, *, positions: int = 64
+) -> Path:
     """As it looks to whoever does not open the weights."""
     folder.mkdir()
     config = config_values(
-        Model(layers=1, hidden=8, heads=1, max_positions=64), vocab_size=9, pad_id=0
+        Model(layers=1, hidden=8, heads=1, max_positions=positions), vocab_size=9, pad_id=0
     )
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "bert"}))
     (folder / "model.safetensors").touch()
@@ -74,6 +81,17 @@ def test_an_evaluation_freezes_the_task_that_the_model_was_made_for(project: Pat
     assert made.findings == () and made.derived["examples"] == 1
 
 
+def test_the_other_model_may_be_what_an_earlier_step_will_make(project: Path) -> None:
+    model, runs = str(a_model(project.parent / "model")), open_storage(project.parent / "runs")
+    job = EvaluateJob(encoder=model, compare="@tune")
+    frozen = Frozen(job=job, origin=find_origin(model, runs))
+    made = freeze_evaluation(frozen, runs, Promised(jobs={"tune": job}))
+    assert made.findings == () and isinstance(made.job, EvaluateJob)
+    assert made.job.compare == "@tune"
+    assert look_ahead_evaluation(made.job, made).findings == []
+    assert freeze_evaluation(frozen, runs, Promised(jobs={"other": job})).findings != ()
+
+
 def test_what_an_evaluation_cannot_ask_is_told_in_the_plan(project: Path) -> None:
     model = a_model(project.parent / "model")
     asked = f"encoder={model}"
@@ -86,6 +104,12 @@ def test_what_an_evaluation_cannot_ask_is_told_in_the_plan(project: Path) -> Non
     plain = a_model(project.parent / "plain")
     (plain / "task.json").unlink()
     assert "it has no task.json" in findings(project, "evaluate", f"encoder={plain}")
+    short = a_model(project.parent / "short", positions=16)
+    said = findings(project, "evaluate", asked, f"compare={short}")
+    assert f"task.max_tokens=32 is more than the 16 positions of encoder={short}." in said
+    other = a_model(project.parent / "other", labels=Labels(classes=("coast", "hills", "sea")))
+    said = findings(project, "evaluate", asked, f"compare={other}")
+    assert f"compare={other} has other classes: they differ in sea." in said
     scores = a_model(project.parent / "scores", "regression", Labels())
     said = findings(project, "evaluate", asked, f"compare={scores}")
     assert "is of kind classification, and the model was made for small, of kind regression" in said

@@ -151,6 +151,20 @@ def test_a_model_of_nli_answers_about_any_classes(
         refuse_other_kind(odd, read.task)
 
 
+def test_files_take_the_place_of_a_data_set_from_a_hub(tmp_path: Path) -> None:
+    data = {"kind": "dataset", "hub": "any/set", "splits": {"train": {}, "test": {}}}
+    task = built(plain_task("classification", data=data))
+    mine = write_jsonl(tmp_path / "mine.jsonl", ROWS["classification"][:3])
+    examples, problems = read_asked(asked_task(task, TEST, (mine,)), TEST)
+    assert [str(example.where) for example in examples] == [
+        f"{mine}, line {number}" for number in (1, 2, 3)
+    ]
+    assert not [*problems.findings()]
+    for odd in ("mine.txt", "mine.csv"):
+        with pytest.raises(RequestError, match="names do not say what is in the files"):
+            asked_task(task, TEST, (mine, odd))
+
+
 def test_two_models_are_compared_on_the_same_and_all_of_it_is_told(
     tmp_path: Path, tokenizer: TaskTokenizer
 ) -> None:
