@@ -41,7 +41,7 @@ from orchestrator.tasks.prediction.spans import (
     parts_of,
     plan_spans,
 )
-from orchestrator.tasks.prediction.write import Form, join
+from orchestrator.tasks.prediction.write import Form, claim, join
 from orchestrator.tasks.record import TaskRecord, is_task_directory, read_record
 
 FOLDER = "prediction"
@@ -205,6 +205,7 @@ class _Predicting:
         if self.job.output.is_joined:
             self.attempt.progress.show("putting the parts together")
             parts = [_name(part, seen.form) for part in seen.parts]
+            claim(self.attempt.run.storage, self._output(seen))
             join(open_storage(self._parts_folder()), parts, self._output(seen), seen.form)
 
     def _parts_folder(self) -> str:

@@ -42,6 +42,7 @@ _INPUTS = {
     **{".jsonl": InputKind.JSONL, ".ndjson": InputKind.JSONL, ".parquet": InputKind.PARQUET},
     **{".csv": InputKind.CSV, ".tsv": InputKind.CSV},
 }
+_NO_OUTPUT = (".tsv", ".txt", ".text", ".ndjson", ".json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +160,10 @@ class PredictJob(Job):
         if self.precision is Precision.FP16 and not self.cluster.gpus_per_worker:
             yield Finding(key="precision", found="=fp16", rule="is for GPUs.", try_="bf16.")
         path = self.output.path
+        if self.output.kind is None and _ending(path or "") in _NO_OUTPUT:
+            rule = f"ends as no output does; it would be {kind}."
+            kinds = ", ".join(OutputKind)
+            yield Finding(key="output.path", found=f"={path}", rule=rule, try_=f"one of {kinds}.")
         if path is not None and path.lower().endswith(COMPRESSED):
             rule = "is written as it is, not compressed."
             yield Finding(key="output.path", found=f"={path}", rule=rule, try_="parquet.")

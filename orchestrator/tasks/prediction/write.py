@@ -19,11 +19,13 @@ from numpy.lib import format as npy
 from pyarrow import parquet
 
 from orchestrator.corpus.text.files import locate
+from orchestrator.errors import RequestError
 from orchestrator.runs.storage import Storage
 from orchestrator.runs.writer import FileWriter
 from orchestrator.settings.predict import OutputKind
 from orchestrator.tasks.prediction.columns import cell, clean, json_text
 
+_CLAIMED = "prediction/claimed"  # the output that the run has begun to write
 _CHUNK_BYTES = 2**22
 _GROUP_ROWS, _GROUP_BYTES = 2**17, 2**26  # of a joined parquet file
 
@@ -67,6 +69,21 @@ def write_rows(uri: str, form: Form, chunks: Iterable[Rows]) -> None:
     with open_file(uri) as file, _WRITERS[form.kind](file, form) as write:
         for rows in chunks:
             write(rows)
+
+
+def claim(run: Storage, target: str) -> None:
+    """From here on the output is this run's, whatever attempt writes it; what somebody else put
+    there since the plan was made is not written over.
+    """
+    storage, name = locate(target)
+    if not run.exists(_CLAIMED):
+        if storage.exists(name):
+            raise RequestError(
+                f"output.path={target} is there by now, and this run has not written it; "
+                "nothing is written over.",
+                hint="Move it away and resume this run: its answers are kept.",
+            )
+        run.write(_CLAIMED, target.encode())
 
 
 def join(storage: Storage, parts: Sequence[str], target: str, form: Form) -> None:

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from orchestrator.errors import RequestError
 from orchestrator.runs.storage import open_storage
 from orchestrator.settings.predict import OutputKind
 from orchestrator.tasks.prediction.columns import Columns
-from orchestrator.tasks.prediction.write import Form, join, write_rows
+from orchestrator.tasks.prediction.write import Form, claim, join, write_rows
 
 ROWS: list[dict[str, Any]] = [
     {"id": 1, "text": "a", "share": 1, "prediction": "x", "confidence": 0.5, "error": None},
@@ -46,6 +47,15 @@ def joined(folder: Path, form: Form, rows: list[dict[str, Any]], size: int) -> P
     target = folder / f"of-{size}.{form.kind.value}"
     join(open_storage(folder / "parts"), names, str(target), form)
     return target
+
+
+def test_an_output_is_one_runs(tmp_path: Path) -> None:
+    run, target = open_storage(tmp_path / "run"), tmp_path / "answers.csv"
+    claim(run, str(target))
+    target.write_text("half of them")
+    claim(run, str(target))  # another attempt
+    with pytest.raises(RequestError, match="this run has not written it; nothing is written over"):
+        claim(open_storage(tmp_path / "another"), str(target))
 
 
 @pytest.mark.parametrize("kind", [OutputKind.JSONL, OutputKind.CSV, OutputKind.PARQUET])
