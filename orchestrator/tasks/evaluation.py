@@ -17,6 +17,7 @@ from orchestrator.settings.finding import Finding, did_you_mean
 from orchestrator.settings.task import KINDS, READERS, TEST, TRAIN, VALIDATION, Split, Task
 from orchestrator.tasks.example import Example, plain_of
 from orchestrator.tasks.features import Array
+from orchestrator.tasks.findings import class_metric_findings
 from orchestrator.tasks.kinds.kind import Predictions, kind_of
 from orchestrator.tasks.kinds.qa import NO_ANSWER
 from orchestrator.tasks.labels import Labels
@@ -114,7 +115,10 @@ def refuse_unasked(
     examples: Sequence[Example], problems: Problems, task: Task, labels: Labels, split: str
 ) -> None:
     """All that is wrong with what would be asked."""
-    findings = [*problems.findings()] or [*label_findings(examples, task, labels, split)]
+    findings = [*problems.findings()] or [
+        *label_findings(examples, task, labels, split),
+        *class_metric_findings(task, labels),
+    ]
     if findings:
         raise SettingsError([str(finding) for finding in findings])
     if not examples:

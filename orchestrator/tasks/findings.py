@@ -28,6 +28,7 @@ def check_task(task: Task, examples: Examples) -> list[Finding]:
         return findings
     labels = labels_of(task, kind, train)
     findings += _target_findings(train, labels)
+    findings += class_metric_findings(task, labels)
     for split, some in examples.splits.items():
         findings += _label_findings(task, split, some, labels)
     return findings
@@ -41,6 +42,21 @@ def metric_findings(task: Task) -> Iterator[Finding]:
                 found=f"={name}",
                 rule=f"does not fit kind={task.kind}; it is for {', '.join(sorted(fits))}.",
                 try_=f"[{', '.join(KINDS[task.kind].metrics)}].",
+            )
+
+
+def class_metric_findings(task: Task, labels: Labels) -> Iterator[Finding]:
+    """A metric of the second of two classes would choose a model by one of many."""
+    found = len(labels.classes)
+    for name in task.metrics:
+        most = METRICS[name].most_classes if name in METRICS else None
+        if most is not None and found > most:
+            yield Finding(
+                key="task.metrics",
+                found=f"={name}",
+                rule=f"is of {most} classes, and there are {found:,}: "
+                f"{', '.join(labels.classes[:_NAMED])}{' …' if found > _NAMED else ''}.",
+                try_="macro_f1, all classes alike, or micro_f1, all examples alike.",
             )
 
 

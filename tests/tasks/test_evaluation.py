@@ -37,7 +37,15 @@ from orchestrator.tasks.read import read_examples
 from orchestrator.tasks.record import read_record
 from orchestrator.tasks.tokens import TaskTokenizer
 from tests.tasks.saved import Folders, Saved
-from tests.tasks.small import MODEL, ROWS, built, plain_task, read_small, write_jsonl
+from tests.tasks.small import (
+    MODEL,
+    ROWS,
+    built,
+    plain_task,
+    read_small,
+    task_of,
+    write_jsonl,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -122,6 +130,15 @@ def test_slices_say_together_what_the_whole_says(
         np.testing.assert_allclose(found.answers, whole.answers, atol=1e-5)
     else:
         assert found.answers == whole.answers
+
+
+def test_a_metric_of_two_classes_is_not_asked_of_three(tmp_path: Path) -> None:
+    task = task_of("classification", tmp_path, metrics=["f1"])
+    examples, problems = read_asked(task, TRAIN)
+    refuse_unasked(examples, problems, task, Labels(classes=("coast", "hills")), TRAIN)
+    labels = Labels(classes=("coast", "hills", "sea"))
+    with pytest.raises(SettingsError, match=r"f1 is of 2 classes, and there are 3: .*macro_f1"):
+        refuse_unasked(examples, problems, task, labels, TRAIN)
 
 
 def test_a_model_of_nli_answers_about_any_classes(

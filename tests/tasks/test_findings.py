@@ -91,6 +91,16 @@ def test_metrics_and_columns_must_fit_the_kind(tmp_path: Path) -> None:
     assert column.startswith("task.columns.tag is nothing that kind=classification reads")
 
 
+def test_a_metric_of_two_classes_is_not_one_of_three(tmp_path: Path) -> None:
+    metrics = ["f1", "accuracy"]
+    assert said_of(task_of("classification", tmp_path, metrics=metrics)) == []
+    (said,) = said_of(task_of("entailment", tmp_path, metrics=metrics))
+    assert said == (
+        "task.metrics=f1 is of 2 classes, and there are 3: coast, exports, hills. Try macro_f1, "
+        "all classes alike, or micro_f1, all examples alike."
+    )
+
+
 def test_an_encoder_must_have_positions_and_words_enough(
     tmp_path: Path, tokenizer: TaskTokenizer
 ) -> None:

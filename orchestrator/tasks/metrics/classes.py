@@ -95,7 +95,13 @@ mean = OfSums(_mean)
 
 # Of several labels all must be right.
 ACCURACY = Metric(name="accuracy", columns=equal_columns, value=mean, kinds=_ANY | {"choice"})
-F1 = Metric(name="f1", columns=class_columns, value=OfSums(_f1_of_last, _counts), kinds=_ONE)
+F1 = Metric(
+    name="f1",
+    columns=class_columns,
+    value=OfSums(_f1_of_last, _counts),
+    kinds=_ONE,
+    most_classes=2,
+)
 MACRO_F1 = Metric(name="macro_f1", columns=class_columns, value=_macro(_f1), kinds=_ANY)
 MICRO_F1 = Metric(
     name="micro_f1", columns=class_columns, value=OfSums(_micro_f1, _counts), kinds=_ANY

@@ -33,6 +33,7 @@ class Metric:
     columns: Callable[[Outcome], Columns]
     value: Callable[..., float]  # of the columns, or of rows of them
     kinds: frozenset[str] | None = None  # of tasks that it fits; None: any
+    most_classes: int | None = None  # that it tells apart; None: any number
     is_loss: bool = False  # less is better
 
     def of(self, outcome: Outcome) -> float:
