@@ -20,7 +20,12 @@ from orchestrator.settings.model import Model
 from orchestrator.settings.schedule import Counted
 from orchestrator.settings.task import TRAIN, Task
 from orchestrator.settings.transfer import Way
-from orchestrator.tasks.findings import check_task, encoder_findings, position_findings
+from orchestrator.tasks.findings import (
+    check_task,
+    encoder_findings,
+    position_findings,
+    question_findings,
+)
 from orchestrator.tasks.read import Examples, read_task, unread_roles
 from orchestrator.tasks.tokens import open_task_tokenizer
 from orchestrator.training.rules import device_findings
@@ -32,7 +37,7 @@ def look_ahead_task(job: FinetuneJob, around: Surroundings) -> Outlook:
     if around.origin is not None:
         try:
             model = model_of_origin(around.origin)
-            outlook.findings += _origin_findings(job, around.origin, model, around.read)
+            outlook.findings += _origin_findings(job, around.origin, model, examples, around.read)
         except OrchestratorError as err:
             outlook.findings.append(Finding(key="", found=err.message, rule=err.hint or ""))
         else:
@@ -89,14 +94,21 @@ def _examples(task: Task, outlook: Outlook, known: dict[str, Any]) -> Examples |
 
 
 def _origin_findings(
-    job: FinetuneJob, origin: Origin, model: Model, known: dict[str, Any]
+    job: FinetuneJob,
+    origin: Origin,
+    model: Model,
+    examples: Examples | None,
+    known: dict[str, Any],
 ) -> Iterator[Finding]:
     if origin.kind is not Kind.CHECKPOINT:
         key = f"encoder {origin.uri}"
         if key not in known:
             with nearby(origin.uri, has_weights=False) as folder:
                 known[key] = read_directory(folder), open_task_tokenizer(folder)
-        yield from encoder_findings(job.task, *known[key])
+        directory, tokenizer = known[key]
+        yield from encoder_findings(job.task, directory, tokenizer)
+        if examples is not None:
+            yield from question_findings(job.task, examples, tokenizer)
     else:
         yield from position_findings(job.task, model.max_positions, job.encoder)
     transfer = job.transfer

@@ -12,6 +12,7 @@ from orchestrator.settings.finding import Finding, did_you_mean
 from orchestrator.settings.task import KINDS, METRICS, TRAIN, Task
 from orchestrator.tasks.example import Example
 from orchestrator.tasks.kinds.kind import Kind, kind_of
+from orchestrator.tasks.kinds.qa import QUESTION_TOKENS, question_room
 from orchestrator.tasks.labels import Labels, labels_of
 from orchestrator.tasks.read import Examples
 from orchestrator.tasks.tokens import TaskTokenizer
@@ -66,6 +67,29 @@ def column_findings(task: Task, kind: Kind) -> Iterator[Finding]:
             rule = f"is nothing that kind={task.kind} reads."
             near = did_you_mean(role, kind.roles)
             yield Finding(key=f"task.columns.{role}", found="", rule=rule, try_=near)
+
+
+def question_findings(
+    task: Task, examples: Examples, tokenizer: TaskTokenizer
+) -> Iterator[Finding]:
+    """Of qa: nothing is trained on half a question, nor without a context."""
+    frame_size = tokenizer.frame_size(is_pair=True)
+    room = question_room(task.max_tokens - frame_size)
+    if task.kind != "qa" or room == QUESTION_TOKENS:
+        return
+    asked = [example for some in examples.splits.values() for example in some]
+    sizes = [len(ids) for ids in tokenizer.ids([example.texts[0] for example in asked])]
+    longest = max(sizes, default=0)
+    if longest > room:
+        wanted = -(-4 * min(longest, QUESTION_TOKENS) // 3) + frame_size
+        yield Finding(
+            key="task.max_tokens",
+            found=f"={task.max_tokens}",
+            rule=f"has room for {room} tokens of a question, beside {frame_size} special ones and "
+            f"a quarter for the context; {sum(size > room for size in sizes):,} have more, up to "
+            f"{longest:,}: {asked[sizes.index(longest)].where}.",
+            try_=f"task.max_tokens={wanted}; of a question at most {QUESTION_TOKENS} are read.",
+        )
 
 
 def encoder_findings(

@@ -16,7 +16,7 @@ from orchestrator.runs.storage import Storage
 from orchestrator.settings.task import TEST, TRAIN, Task
 from orchestrator.tasks.example import Example
 from orchestrator.tasks.features import Features
-from orchestrator.tasks.findings import check_task
+from orchestrator.tasks.findings import check_task, question_findings
 from orchestrator.tasks.kinds.kind import kind_of
 from orchestrator.tasks.labels import Labels, labels_of
 from orchestrator.tasks.read import features_key, fingerprint_of, read_examples
@@ -66,7 +66,8 @@ def prepare_task(
     """Mistakes in the data are raised, by file and row."""
     tell(f"reading {task.name}")
     examples = read_examples(task)
-    if findings := check_task(task, examples):
+    findings = [*check_task(task, examples), *question_findings(task, examples, tokenizer)]
+    if findings:
         raise SettingsError([str(finding) for finding in findings])
     kind = kind_of(task)
     labels = labels_of(task, kind, examples[TRAIN])

@@ -94,6 +94,23 @@ def test_an_answer_is_in_its_context(tmp_path: Path) -> None:
     assert "train.jsonl, line 2" in told and "line 1" not in told
 
 
+def test_a_question_leaves_room_for_its_context(tmp_path: Path) -> None:
+    answers = {"text": ["coffee"], "answer_start": [CONTEXT.index("coffee")]}
+    rows = [
+        {"question": "river " * size, "context": CONTEXT, "answers": answers}
+        for size in (22, 23, 70)
+    ]
+    told = findings(tmp_path, "qa", {"train": rows}, "task.stride=8")
+    assert told == (
+        "task.max_tokens=32 has room for 22 tokens of a question, beside 3 special ones and a "
+        "quarter for the context; 2 have more, up to 70: train.jsonl, line 3. Try "
+        "task.max_tokens=89; of a question at most 64 are read."
+    )
+    (tmp_path / "again").mkdir()
+    rows = rows[:1] * 5
+    assert findings(tmp_path / "again", "qa", {"train": rows}, "task.stride=8") == ""
+
+
 def test_a_score_that_is_no_number_and_a_missing_tokenizer_are_told_together(
     tmp_path: Path,
 ) -> None:

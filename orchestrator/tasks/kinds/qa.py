@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.tasks.heads.head import Head
 
 NO_ANSWER = "no answer"
-_QUESTION_TOKENS = 64  # at most; the rest of a longer question is cut
+QUESTION_TOKENS = 64  # at most; the rest of a longer question is cut
 _BEST = 20  # starts and ends of a window that are combined
 
 
@@ -61,9 +61,11 @@ class Qa(Kind):
         builder = Builder()
         targets_S2: list[tuple[int, int]] = []
         spans_P2: list[tuple[int, int]] = []
+        frame_size = tokenizer.frame_size(is_pair=True)
+        longest = question_room(task.max_tokens - frame_size)
         for example, question, context in zip(examples, questions, contexts, strict=True):
-            asked = question[:_QUESTION_TOKENS]
-            room = task.max_tokens - tokenizer.frame_size(is_pair=True) - len(asked)
+            asked = question[:longest]
+            room = task.max_tokens - frame_size - len(asked)
             for window in windows_of(len(context.ids), room=room, stride=task.stride):
                 ids = context.ids[window.begin : window.end]
                 sample = tokenizer.frame(asked, ids, max_tokens=task.max_tokens)
@@ -112,6 +114,11 @@ class Qa(Kind):
             answers.append("" if is_none else example.texts[1][best.begin : best.end])
             confidences.append(none_share if is_none else best.share)
         return Predictions(answers=tuple(answers), confidence_E=np.array(confidences))
+
+
+def question_room(room: int) -> int:
+    """Tokens that are read of a question: the context keeps a quarter of what has room."""
+    return min(QUESTION_TOKENS, room - max(room // 4, 1))
 
 
 @dataclass(frozen=True, slots=True)

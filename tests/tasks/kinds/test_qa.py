@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.tasks.example import Example, Where
-from orchestrator.tasks.kinds.qa import QA, Answers
+from orchestrator.tasks.kinds.qa import QA, Answers, question_room
 from orchestrator.tasks.kinds.windows import Window, target_of, windows_of
 from orchestrator.tasks.labels import Labels
 from orchestrator.tasks.tokens import TaskTokenizer
@@ -65,6 +65,24 @@ def test_an_answer_that_is_cut_by_a_window_is_not_in_it() -> None:
     assert target_of(Window(5, 13), spans) == (0, 0)
     assert target_of(Window(6, 8), spans) == (2, 2)
     assert target_of(Window(20, 22), spans) == (0, 0)
+
+
+@given(size=st.integers(1, 100), max_tokens=st.integers(8, 80))
+def test_however_long_a_question_is_windows_read_the_whole_context(
+    tokenizer: TaskTokenizer, size: int, max_tokens: int
+) -> None:
+    data = {"kind": "jsonl", "splits": {"train": {"path": ["a"]}}}
+    task = built(plain_task("qa", data=data) | {"max_tokens": max_tokens, "stride": 2})
+    example = Example(texts=("river " * size, CONTEXT), target=Answers((), ()), where=Where("f", 1))
+    features = QA.encode([example], Labels(), tokenizer, task)
+    sizes = np.diff(features.offsets_S1)
+    assert sizes.max() <= max_tokens
+    assert (features.places_P < np.repeat(sizes, np.diff(features.place_offsets_S1))).all()
+    (context,) = tokenizer.pieces([CONTEXT])
+    read = {tuple(span) for span in features.of_places["characters"].tolist()}
+    assert read == {(-1, -1), *context.spans}
+    is_cut = len(tokenizer.ids([example.texts[0]])[0]) > question_room(max_tokens - 3)
+    assert features.truncated_share == float(is_cut)
 
 
 @pytest.mark.parametrize("none_score", [-50.0, 50.0])
