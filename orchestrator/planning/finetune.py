@@ -19,7 +19,7 @@ from orchestrator.settings.finetune import FinetuneJob
 from orchestrator.settings.model import Model
 from orchestrator.settings.schedule import Counted
 from orchestrator.settings.task import TRAIN, Task
-from orchestrator.settings.transfer import Way
+from orchestrator.settings.transfer import ClassWeights, Way
 from orchestrator.tasks.findings import (
     check_task,
     encoder_findings,
@@ -29,6 +29,10 @@ from orchestrator.tasks.findings import (
 from orchestrator.tasks.read import Examples, read_task, unread_roles
 from orchestrator.tasks.tokens import open_task_tokenizer
 from orchestrator.training.rules import device_findings
+
+_SCORED = ("regression", "similarity")
+_WEIGHTED = ("classification", "tagging")  # by their classes, or tags
+_UNWEIGHTED = (*_SCORED, "multilabel", "intent_slots", "qa", "choice", "entailment")
 
 
 def look_ahead_task(job: FinetuneJob, around: Surroundings) -> Outlook:
@@ -63,6 +67,22 @@ def fine_tune_findings(job: FinetuneJob) -> Iterator[Finding]:
             found="=3",
             rule="does not go with transfer.way=adapters: what they are added to is divided.",
             try_="zero.stage=1.",
+        )
+    transfer, kind = job.transfer, job.task.kind
+    if transfer.label_smoothing and kind in _SCORED:
+        yield Finding(
+            key="transfer.label_smoothing",
+            found=f"={transfer.label_smoothing:g}",
+            rule=f"has no class to be less certain of: task.kind={kind} predicts a score.",
+            try_="0.",
+        )
+    if transfer.class_weights is ClassWeights.BALANCED and kind in _UNWEIGHTED:
+        yield Finding(
+            key="transfer.class_weights",
+            found="=balanced",
+            rule=f"is for tasks that choose one of several classes: {', '.join(_WEIGHTED)}; "
+            f"task.kind={kind} has none, or not only those.",
+            try_="equal.",
         )
 
 

@@ -70,12 +70,14 @@ class Transfer:
         bounds=Bounds(at_least=0, at_most=0.9),
     )
     label_smoothing: float = setting(
-        "Share of the certainty about a class that is given to all classes",
+        "Share of the certainty about a class that is given to all classes, or places of an "
+        "answer; not of scores",
         default=0.0,
         bounds=Bounds(at_least=0, at_most=0.9),
     )
     class_weights: ClassWeights = setting(
-        "equal; balanced: what is rare counts more, all classes alike in sum",
+        "Of classification and tagging: equal; balanced: what is rare counts more, all classes "
+        "alike in sum",
         default=ClassWeights.EQUAL,
     )
 

@@ -84,7 +84,8 @@ def _lesson(
 ) -> TaskLesson:
     """A model, new or as a checkpoint has it, in an engine that fits the checkpoint's form."""
     model = make_model(job, start)
-    shape_loss(model.head, start.prepared.training.features, job.transfer)
+    prepared = start.prepared
+    shape_loss(model.head, prepared.training.features, prepared.labels, job.transfer)
     if job.compute.checkpoint_activations:
         model.encoder.checkpoint_activations()
     if job.compute.compile:

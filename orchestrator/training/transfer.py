@@ -13,6 +13,7 @@ from orchestrator.errors import RequestError
 from orchestrator.settings.transfer import ClassWeights, Transfer, Way
 from orchestrator.tasks.features import Features
 from orchestrator.tasks.heads.head import Head
+from orchestrator.tasks.labels import Labels
 from orchestrator.tasks.model import TaskModel
 from orchestrator.training.optimizers import Share
 
@@ -52,20 +53,25 @@ def _freeze_heads(encoder: Encoder) -> None:
             parameter.requires_grad_(False)
 
 
-def shape_loss(head: Head, features: Features, transfer: Transfer) -> None:
+def shape_loss(head: Head, features: Features, labels: Labels, transfer: Transfer) -> None:
+    """A class without examples weighs nothing."""
     head.smoothing = transfer.label_smoothing
     if transfer.class_weights is ClassWeights.EQUAL:
         return
-    named = (features.of_examples.get("class"), features.of_places.get("tag"))
-    found = [each for each in named if each is not None]
+    named = (
+        (features.of_examples.get("class"), labels.classes),
+        (features.of_places.get("tag"), labels.tags),
+    )
+    found = [(targets, names) for targets, names in named if targets is not None]
     if len(found) != 1:
         raise RequestError(
             "transfer.class_weights=balanced is for tasks that choose one of several classes.",
             hint="transfer.class_weights=equal",
         )
-    (targets,) = found
-    counts_C = np.bincount(targets)
-    weights_C = len(targets) / (np.count_nonzero(counts_C) * np.maximum(counts_C, 1))
+    ((targets, names),) = found
+    counts_C = np.bincount(targets, minlength=len(names))
+    is_there_C = counts_C > 0
+    weights_C = is_there_C * len(targets) / (is_there_C.sum() * np.maximum(counts_C, 1))
     head.class_weights_C = torch.tensor(weights_C, dtype=torch.float32)
 
 

@@ -111,6 +111,23 @@ def test_a_question_leaves_room_for_its_context(tmp_path: Path) -> None:
     assert findings(tmp_path / "again", "qa", {"train": rows}, "task.stride=8") == ""
 
 
+def test_what_shapes_a_loss_must_have_a_meaning_for_the_kind(tmp_path: Path) -> None:
+    shaped = ("transfer.label_smoothing=0.1", "transfer.class_weights=balanced")
+    told = findings(tmp_path, "regression", {"train": SCORES}, *shaped)
+    assert told.splitlines() == [
+        "transfer.label_smoothing=0.1 has no class to be less certain of: task.kind=regression "
+        "predicts a score. Try 0.",
+        "transfer.class_weights=balanced is for tasks that choose one of several classes: "
+        "classification, tagging; task.kind=regression has none, or not only those. Try equal.",
+    ]
+    slots = [{"words": [word], "tags": [tag], "intent": tag} for word, tag in ("ab", "cd")] * 9
+    (tmp_path / "slots").mkdir()
+    told = findings(tmp_path / "slots", "intent_slots", {"train": slots}, *shaped)
+    assert told.startswith("transfer.class_weights=balanced") and "task.kind=intent_slots" in told
+    (tmp_path / "classes").mkdir()
+    assert findings(tmp_path / "classes", "classification", {"train": GOOD}, *shaped) == ""
+
+
 def test_a_score_that_is_no_number_and_a_missing_tokenizer_are_told_together(
     tmp_path: Path,
 ) -> None:

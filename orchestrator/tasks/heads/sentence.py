@@ -38,7 +38,8 @@ class MultilabelHead(Head):
         return (self.classifier(hidden_TD[pack.firsts_S]),)
 
     def loss(self, outputs: Outputs, pack: TaskPack) -> Tensor:
-        wanted_EC = pack.targets["classes"]
+        # Of each class yes and no are the two that share what is given away.
+        wanted_EC = pack.targets["classes"] * (1 - self.smoothing) + self.smoothing / 2
         return binary_cross_entropy_with_logits(outputs[0].float(), wanted_EC, reduction="sum")
 
 

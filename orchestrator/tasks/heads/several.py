@@ -19,7 +19,7 @@ class ChoiceHead(Head):
         return (self.classifier(hidden_TD[pack.firsts_S]).squeeze(1),)
 
     def loss(self, outputs: Outputs, pack: TaskPack) -> Tensor:
-        return _loss(outputs[0], pack)
+        return _loss(outputs[0], pack, smoothing=self.smoothing)
 
 
 class EntailmentHead(Head):
@@ -36,13 +36,13 @@ class EntailmentHead(Head):
         return (logs_SC[:, self.entailment],)
 
     def loss(self, outputs: Outputs, pack: TaskPack) -> Tensor:
-        return _loss(outputs[0], pack)
+        return _loss(outputs[0], pack, smoothing=self.smoothing)
 
 
-def _loss(scores_S: Tensor, pack: TaskPack) -> Tensor:
+def _loss(scores_S: Tensor, pack: TaskPack, *, smoothing: float) -> Tensor:
     of_examples = scores_S.float().split_with_sizes(pack.num_samples_E)
     losses = [
-        cross_entropy(scores, chosen)
+        cross_entropy(scores, chosen, label_smoothing=smoothing)
         for scores, chosen in zip(of_examples, pack.targets["choice"], strict=True)
     ]
     return torch.stack(losses).sum()

@@ -78,7 +78,7 @@ class SpanHead(Head):
     def loss(self, outputs: Outputs, pack: TaskPack) -> Tensor:
         windows = outputs[0].float().split_with_sizes(pack.num_places_S)
         losses = [
-            cross_entropy(scores_P2.T, wanted_2)
+            cross_entropy(scores_P2.T, wanted_2, label_smoothing=self.smoothing)
             for scores_P2, wanted_2 in zip(windows, pack.targets["span"], strict=True)
         ]
         return torch.stack(losses).sum()
