@@ -15,8 +15,9 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from orchestrator.corpus.arrays import Int64s
 from orchestrator.tasks.example import Example, plain_of
 from orchestrator.tasks.features import Array
-from orchestrator.tasks.metrics.classes import class_columns
+from orchestrator.tasks.metrics.classes import class_columns, equal_columns
 from orchestrator.tasks.metrics.metric import Outcome
+from orchestrator.tasks.metrics.spans import EXACT_MATCH
 from orchestrator.tasks.metrics.words import tag_pairs
 
 BINS = 15
@@ -111,9 +112,8 @@ def worst_mistakes(
         wrong_E = abs(np.array(outcome.targets) - np.array(answers))
         order = [number for number in np.argsort(-wrong_E, kind="stable") if wrong_E[number] > 0]
     else:
-        pairs = zip(outcome.targets, answers, strict=True)
-        is_wrong_E = np.array([not _is_right(target, answer) for target, answer in pairs])
-        order = [number for number in np.argsort(-sure_E, kind="stable") if is_wrong_E[number]]
+        right_E = _right(outcome)
+        order = [number for number in np.argsort(-sure_E, kind="stable") if not right_E[number]]
     return tuple(
         Mistake(
             where=str(examples[number].where),
@@ -126,10 +126,11 @@ def worst_mistakes(
     )
 
 
-def _is_right(target: Any, answer: Any) -> bool:
-    if hasattr(target, "texts"):
-        return answer in (target.texts or ("",))
-    return bool(target == answer)
+def _right(outcome: Outcome) -> Array:
+    """[E], 1 or 0; an answer out of a context as exact match counts it."""
+    is_span = hasattr(outcome.targets[0], "texts")
+    (right_E,) = EXACT_MATCH.columns(outcome) if is_span else equal_columns(outcome)
+    return right_E
 
 
 def _sides(outcome: Outcome) -> tuple[Array, Array, tuple[str, ...]]:

@@ -15,6 +15,7 @@ from orchestrator.errors import RequestError
 from orchestrator.settings.task import KINDS, METRICS
 from orchestrator.tasks.example import Example, Where
 from orchestrator.tasks.kinds.kind import Predictions
+from orchestrator.tasks.kinds.qa import NO_ANSWER, Answers
 from orchestrator.tasks.labels import Labels
 from orchestrator.tasks.metrics.metric import Outcome, outcome_of
 from orchestrator.tasks.metrics.picture import confusion_svg
@@ -117,6 +118,22 @@ def test_the_surest_mistakes_come_first() -> None:
         ("text 1", "b", 0.7),
     ]
     assert len(worst_mistakes(examples, outcome, count=1)) == 1
+
+
+def test_an_answer_that_matches_exactly_is_no_mistake() -> None:
+    targets = (Answers(("timber",), (12,)), Answers(("tin", "coffee"), (20, 24)), Answers((), ()))
+    examples = [
+        Example(texts=("what?", "The timber, tin, coffee."), target=target, where=Where("f", line))
+        for line, target in enumerate(targets, 1)
+    ]
+    sure = np.array([0.9, 0.8, 0.7])
+    for labels, said in ((Labels(classes=(NO_ANSWER,)), ""), (Labels(), "timber")):
+        predictions = Predictions(answers=("The Timber,", "tin, coffee", said), confidence_E=sure)
+        outcome = outcome_of(examples, predictions, labels)
+        exact = METRICS["exact_match"].of(outcome)
+        mistakes = worst_mistakes(examples, outcome)
+        assert [one.answer for one in mistakes] == ["tin, coffee", *([said] if said else [])]
+        assert len(mistakes) == round(3 * (1 - exact))
 
 
 def test_tables_count_every_example() -> None:
