@@ -184,10 +184,9 @@ def _write(attempt: Attempt, found: _Found, asked: _Asked, said: Sequence[_Answe
     run.write(f"{FOLDER}/report.json", json.dumps(plain, indent=1, default=str).encode())
     told = as_markdown(report, found.differences, found.names)
     run.write(f"{FOLDER}/report.md", told.encode("utf-8", "replace"))
-    if report.confusion_picture:
-        picture = report.confusion_picture.encode()
-        run.write(f"{FOLDER}/confusion.svg", picture)
-        write_picture(run, "confusion", 0, picture, "svg")
+    for name, picture in report.pictures.items():
+        run.write(f"{FOLDER}/{name}.svg", picture.encode())
+        write_picture(run, name, 0, picture.encode(), "svg")
     _write_answers(run, asked.examples, [one.predictions for one in said])
     metrics = MetricsWriter(run, attempt=attempt.number, writer="driver")
     metrics.write(0, {f"{report.split}/{one.name}": one.value for one in report.metrics})

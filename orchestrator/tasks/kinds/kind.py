@@ -28,7 +28,7 @@ class Predictions:
 
     answers: tuple[Any, ...]
     confidence_E: Array  # 0 to 1, in the answer that was given; NaN where a kind has none
-    probabilities_EC: Array | None = None  # where one of several classes is chosen
+    probabilities_EC: Array | None = None  # of classes, where there are
 
 
 @dataclass(frozen=True, kw_only=True)

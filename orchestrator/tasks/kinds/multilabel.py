@@ -56,7 +56,11 @@ class Multilabel(Kind):
             for is_said in is_said_EC
         )
         # As sure as of the class that it is least sure of.
-        return Predictions(answers=answers, confidence_E=(abs(shares_EC - 0.5) + 0.5).min(axis=1))
+        return Predictions(
+            answers=answers,
+            confidence_E=(abs(shares_EC - 0.5) + 0.5).min(axis=1),
+            probabilities_EC=shares_EC,
+        )
 
 
 def indicators(examples: Sequence[Example], labels: Labels) -> Array:

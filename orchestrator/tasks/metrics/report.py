@@ -18,7 +18,9 @@ from orchestrator.tasks.metrics.tables import (
     Mistake,
     calibration,
     class_rows,
+    class_sides,
     confusion,
+    tag_sides,
     worst_mistakes,
 )
 
@@ -30,18 +32,21 @@ class Report:
     num_examples: int
     truncated_share: float
     metrics: tuple[Measured, ...]
-    classes: tuple[ClassRow, ...]
-    calibration_error: float  # NaN where a kind has no probabilities
+    classes: tuple[ClassRow, ...]  # intents; tags where there are no classes
+    tags: tuple[ClassRow, ...]  # of intents with slots
+    calibration_error: float  # NaN where a kind has no confidence
     calibration: tuple[Bin, ...]
     mistakes: tuple[Mistake, ...]
     confusion: tuple[tuple[int, ...], ...]
     confusion_names: tuple[str, ...]
-    confusion_picture: str  # SVG; empty where there is none
+    tag_confusion: tuple[tuple[int, ...], ...]
+    tag_confusion_names: tuple[str, ...]
+    pictures: dict[str, str]  # SVG: confusion, tag_confusion, where there are such
 
     def plain(self) -> dict[str, Any]:
-        """For JSON, which has no NaN; the picture is a file of its own."""
+        """For JSON, which has no NaN; pictures are files of their own."""
         plain = asdict(self)
-        del plain["confusion_picture"]
+        del plain["pictures"]
         return {"schema": "orchestrator.report/1", **_without_nan(plain)}
 
 
@@ -55,7 +60,9 @@ def report_of(
     resamples: int = RESAMPLES,
 ) -> Report:
     error, bins = calibration(outcome)
-    counts_CC, names = confusion(outcome)
+    classes, tags = class_sides(outcome), tag_sides(outcome)
+    drawn = {"confusion": confusion(classes), "tag_confusion": confusion(tags)}
+    (counts_CC, names), (tags_CC, tag_names) = drawn.values()
     return Report(
         task=task.name,
         split=split,
@@ -64,13 +71,16 @@ def report_of(
         metrics=tuple(
             measured(metric, outcome, resamples=resamples) for metric in metrics_of(task)
         ),
-        classes=class_rows(outcome),
+        classes=class_rows(classes),
+        tags=class_rows(tags),
         calibration_error=error,
         calibration=bins,
         mistakes=worst_mistakes(examples, outcome),
         confusion=tuple(tuple(row) for row in counts_CC.tolist()),
         confusion_names=names,
-        confusion_picture=confusion_svg(counts_CC, names) if names else "",
+        tag_confusion=tuple(tuple(row) for row in tags_CC.tolist()),
+        tag_confusion_names=tag_names,
+        pictures={name: confusion_svg(*one) for name, one in drawn.items() if one[1]},
     )
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from orchestrator.runs import picture
 from orchestrator.tasks.metrics.report import Report
 from orchestrator.tasks.metrics.resample import LEVEL, Difference
+from orchestrator.tasks.metrics.tables import ClassRow
 
 _SHOWN_CLASSES = 20
 _SHOWN_CHARS = 120
@@ -28,9 +29,9 @@ def metric_rows(report: Report) -> Rows:
     ]
 
 
-def class_rows(report: Report) -> Rows:
+def class_rows(classes: Sequence[ClassRow]) -> Rows:
     """The most frequent first."""
-    shown = sorted(report.classes, key=lambda row: -row.support)[:_SHOWN_CLASSES]
+    shown = sorted(classes, key=lambda row: -row.support)[:_SHOWN_CLASSES]
     return [
         [row.name, _number(row.precision), _number(row.recall), _number(row.f1), f"{row.support:,}"]
         for row in shown
@@ -69,10 +70,14 @@ def as_markdown(report: Report, differences: Sequence[Difference], names: Sequen
             _markdown(_DIFFERENCES, difference_rows(differences)),
             "\np: how often chance alone would make as large a difference.",
         ]
-    if report.classes:
-        parts += ["\n## Classes\n", _markdown(_CLASSES, class_rows(report)), _more(report)]
-    if report.confusion_names:
-        parts.append("\n![Confusion](confusion.svg)\n")
+    for title, classes, name in (
+        ("Classes", report.classes, "confusion"),
+        ("Tags", report.tags, "tag_confusion"),
+    ):
+        if classes:
+            parts += [f"\n## {title}\n", _markdown(_CLASSES, class_rows(classes)), _more(classes)]
+        if name in report.pictures:
+            parts.append(f"\n![Confusion]({name}.svg)\n")
     if report.mistakes:
         parts += ["\n## The mistakes that it was surest of\n", *_mistakes(report)]
     return "\n".join(parts) + "\n"
@@ -84,8 +89,11 @@ def as_text(report: Report, differences: Sequence[Difference], names: Sequence[s
     drawn: list[RenderableType] = [_table(title, _METRICS, metric_rows(report))]
     if differences:
         drawn.append(_table(f"beside {names[1]}", _DIFFERENCES, difference_rows(differences)))
-    if report.classes:
-        drawn.append(_table("", _CLASSES, class_rows(report)))
+    drawn += [
+        _table("", _CLASSES, class_rows(classes))
+        for classes in (report.classes, report.tags)
+        if classes
+    ]
     drawn.append(Text(_notes(report)))
     for mistake in report.mistakes[:3]:
         said = f"{_said(mistake.answer)} for {_said(mistake.target)}"
@@ -105,8 +113,8 @@ def _notes(report: Report) -> str:
     return " ".join(notes)
 
 
-def _more(report: Report) -> str:
-    more = len(report.classes) - _SHOWN_CLASSES
+def _more(classes: Sequence[ClassRow]) -> str:
+    more = len(classes) - _SHOWN_CLASSES
     return f"\n{more} further classes are in report.json." if more > 0 else ""
 
 

@@ -21,7 +21,14 @@ from orchestrator.tasks.metrics.metric import Outcome, outcome_of
 from orchestrator.tasks.metrics.picture import confusion_svg
 from orchestrator.tasks.metrics.report import report_of
 from orchestrator.tasks.metrics.resample import compare, measured
-from orchestrator.tasks.metrics.tables import calibration, class_rows, confusion, worst_mistakes
+from orchestrator.tasks.metrics.tables import (
+    calibration,
+    class_rows,
+    class_sides,
+    confusion,
+    tag_sides,
+    worst_mistakes,
+)
 from orchestrator.tasks.predict import predict
 from orchestrator.tasks.tokens import TaskTokenizer
 from tests.tasks.small import read_small
@@ -138,12 +145,62 @@ def test_an_answer_that_matches_exactly_is_no_mistake() -> None:
 
 def test_tables_count_every_example() -> None:
     outcome = drawn(100, 0.7)
-    counts, names = confusion(outcome)
+    counts, names = confusion(class_sides(outcome))
     assert names == ("a", "b") and counts.sum() == 100
-    rows = class_rows(outcome)
+    rows = class_rows(class_sides(outcome))
     assert [row.support for row in rows] == counts.sum(axis=1).tolist()
     assert rows[0].recall == pytest.approx(counts[0, 0] / counts[0].sum())
     assert rows[1].precision == pytest.approx(counts[1, 1] / counts[:, 1].sum())
+
+
+def frames(*pairs: tuple[str, str, float]) -> Outcome:
+    """An intent and tags, what was said of them, and how surely."""
+    of = [[(one[0], tuple(one[1:])) for one in side] for side in list(zip(*pairs, strict=True))[:2]]
+    sure = np.array([pair[2] for pair in pairs])
+    is_a = np.array([answer[0] == "a" for answer in of[1]])
+    predictions = Predictions(
+        answers=tuple(of[1]),
+        confidence_E=sure * 0.5,
+        probabilities_EC=np.stack(
+            [np.where(is_a, sure, 1 - sure), np.where(is_a, 1 - sure, sure)], 1
+        ),
+    )
+    labels = Labels(classes=("a", "b"), tags=("x", "y"))
+    return Outcome(targets=tuple(of[0]), predictions=predictions, labels=labels)
+
+
+def test_intents_and_tags_have_tables_of_their_own() -> None:
+    outcome = frames(("axy", "axx", 0.9), ("bxx", "axx", 0.9), ("bx", "bx", 0.6))
+    counts, names = confusion(class_sides(outcome))
+    assert names == ("a", "b") and counts.tolist() == [[1, 0], [1, 1]]
+    intents = class_rows(class_sides(outcome))
+    assert [(row.name, row.recall, row.support) for row in intents] == [("a", 1, 1), ("b", 0.5, 2)]
+    counts, names = confusion(tag_sides(outcome))
+    assert names == ("x", "y") and counts.tolist() == [[4, 0], [1, 0]]
+    assert [row.support for row in class_rows(tag_sides(outcome))] == [4, 1]
+    assert calibration(outcome)[0] == pytest.approx((2 * 0.4 + 0.4) / 3)  # of intents
+
+
+def test_calibration_is_of_what_a_confidence_is_of() -> None:
+    """Of several labels each decision; of tags the words that are right; of spans exact match."""
+    answers = (frozenset("a"), frozenset("ab"))
+    shares = np.array([[0.9, 0.2], [0.9, 0.8]])
+    predictions = Predictions(
+        answers=answers, confidence_E=np.array([0.8, 0.8]), probabilities_EC=shares
+    )
+    outcome = Outcome(targets=(answers[0], frozenset("b")), predictions=predictions, labels=LABELS)
+    assert calibration(outcome)[0] == pytest.approx((2 * 0.4 + 2 * 0.2) / 4)
+    predictions = Predictions(answers=(("x", "x"), ("x",)), confidence_E=np.array([0.8, 0.8]))
+    targets: tuple[Any, ...] = (("x", "y"), ("x",))
+    tagged = Outcome(targets=targets, predictions=predictions, labels=Labels(tags=("x", "y")))
+    assert calibration(tagged)[0] == pytest.approx(0.05)
+    predictions = Predictions(answers=("The tin", "tin"), confidence_E=np.array([0.7, 0.7]))
+    targets = (Answers(("tin",), (4,)), Answers(("coffee",), (4,)))
+    spans = Outcome(targets=targets, predictions=predictions, labels=Labels())
+    assert calibration(spans)[0] == pytest.approx(0.2)
+    predictions = Predictions(answers=(1, 0), confidence_E=np.array([0.7, 0.7]))
+    choices = Outcome(targets=(1, 1), predictions=predictions, labels=Labels())
+    assert calibration(choices)[0] == pytest.approx(0.2)
 
 
 def no_nan(text: str) -> Any:
@@ -166,11 +223,17 @@ def test_every_kind_has_a_report_that_is_json(
     assert plain["truncated_share"] == 0.25
     assert [one["name"] for one in plain["metrics"]] == list(read.kind.metrics)
     names = read.labels.tags if kind == "tagging" else read.labels.classes
-    if kind in ("classification", "entailment", "tagging"):
+    if kind in ("classification", "entailment", "tagging", "intent_slots"):
         assert report.confusion_names == names
-        picture = ElementTree.fromstring(report.confusion_picture)
+        picture = ElementTree.fromstring(report.pictures["confusion"])
         said = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
         assert set(names) <= set(said)
+    is_scored = kind in ("regression", "similarity")
+    assert (plain["calibration_error"] is None) == is_scored
+    assert sum(one["count"] for one in plain["calibration"]) == (
+        0 if is_scored else len(read.examples) * (3 if kind == "multilabel" else 1)
+    )
+    assert ("tag_confusion" in report.pictures) == (kind == "intent_slots")
     if kind not in ("choice", "qa", "regression", "similarity"):
         assert [row["name"] for row in plain["classes"]] != []
 
@@ -179,5 +242,5 @@ def test_names_in_a_picture_are_text_and_no_markup() -> None:
     labels = Labels(classes=("<b>&", "x" * 99))
     predictions = Predictions(answers=labels.classes, confidence_E=np.ones(2))
     outcome = Outcome(targets=labels.classes, predictions=predictions, labels=labels)
-    picture = ElementTree.fromstring(confusion_svg(*confusion(outcome)))
+    picture = ElementTree.fromstring(confusion_svg(*confusion(class_sides(outcome))))
     assert "<b>&" in [text.text for text in picture.iter() if text.text]
