@@ -33,6 +33,9 @@ def prepare_encoder(encoder: Encoder, transfer: Transfer, *, seed: int) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             for layer in layers[-transfer.new_layers :]:
+                each: Any
+                for each in layer.parameters():
+                    each._is_hf_initialized = False  # else transformers leaves what was read
                 layer.apply(begin_anew)
     if transfer.way is Way.ADAPTERS:
         from orchestrator.encoder.adapters import add_adapters  # peft takes a while to import
