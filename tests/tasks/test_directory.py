@@ -34,7 +34,9 @@ from orchestrator.tasks.directory import (
     open_task_directory,
 )
 from orchestrator.tasks.heads.head import Head
+from orchestrator.tasks.kinds.entailment import NLI
 from orchestrator.tasks.model import TaskModel
+from orchestrator.tasks.packed import pack
 from orchestrator.tasks.tokens import open_task_tokenizer
 from tests.tasks.saved import Folders, Saved, as_published, saved_once
 from tests.tasks.small import MODEL, ROWS, read_small
@@ -223,13 +225,43 @@ def test_pipelines_tag_words_and_judge_hypotheses(save: Callable[..., Saved]) ->
     shares_PC = softmax(saved.outputs()[0][: len(words)])
     names = [saved.read.labels.tags[number] for number in shares_PC.argmax(axis=1)]
     assert [each["entity"] for each in firsts] == names
+    scores = [each["score"] for each in firsts]
+    assert scores == pytest.approx(shares_PC.max(axis=1).tolist(), abs=1e-5)
     saved = save("entailment")
     judge = pipeline("zero-shot-classification", model=str(saved.folder))
     assert judge.entailment_id == 1
     labels = list(saved.read.labels.classes)
-    text = saved.read.examples[0].texts[0]
-    said = judge(text, candidate_labels=labels, multi_label=True)
-    assert set(said["labels"]) == set(labels)
+    logits_ELC = nli_logits(saved).reshape(-1, len(labels), len(NLI))
+    for example, logits_LC in zip(saved.read.examples, logits_ELC, strict=True):
+        shares = {
+            False: softmax(logits_LC[:, 1]),  # of entailment, among hypotheses
+            True: softmax(logits_LC[:, :2])[:, 1],  # and not contradiction, of each
+        }
+        for is_each, expected in shares.items():
+            said = judge(
+                example.texts[0],
+                candidate_labels=labels,
+                hypothesis_template=saved.read.task.hypothesis,
+                multi_label=is_each,
+            )
+            found = dict(zip(said["labels"], said["scores"], strict=True))
+            assert found == pytest.approx(
+                dict(zip(labels, expected.tolist(), strict=True)), abs=1e-5
+            )
+
+
+def nli_logits(saved: Saved) -> np.ndarray:
+    """[S, C] of our model, of which a head of entailment puts out one column's share."""
+    features = saved.read.features
+    packed = pack(features, np.arange(len(features)))
+    with torch.inference_mode():
+        hidden_TD = saved.model.encoder(
+            packed.tokens_T, packed.positions_T, packed.segments_T, packed.layout
+        )
+        logits_SC = saved.model.head.get_submodule("classifier")(hidden_TD[packed.firsts_S])
+    ours = logits_SC.log_softmax(dim=1)[:, NLI.index("entailment")].numpy()
+    np.testing.assert_allclose(ours, saved.outputs()[0], atol=1e-6)
+    return logits_SC.numpy()
 
 
 def test_vectors_are_pooled_as_the_task_says(tmp_path: Path, tokenizer_folders: Folders) -> None:
