@@ -29,6 +29,7 @@ from orchestrator.tasks.metrics.tables import (
     tag_sides,
     worst_mistakes,
 )
+from orchestrator.tasks.metrics.told import as_markdown
 from orchestrator.tasks.predict import predict
 from orchestrator.tasks.tokens import TaskTokenizer
 from tests.tasks.small import read_small
@@ -233,7 +234,9 @@ def test_every_kind_has_a_report_that_is_json(
     assert sum(one["count"] for one in plain["calibration"]) == (
         0 if is_scored else len(read.examples) * (3 if kind == "multilabel" else 1)
     )
-    assert ("tag_confusion" in report.pictures) == (kind == "intent_slots")
+    page = as_markdown(report, [], ("us",))
+    assert ("## Tags" in page) == ("tag_confusion.svg" in page) == (kind == "intent_slots")
+    assert {f"({name}.svg)" in page for name in report.pictures} <= {True}
     if kind not in ("choice", "qa", "regression", "similarity"):
         assert [row["name"] for row in plain["classes"]] != []
 
