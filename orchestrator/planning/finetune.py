@@ -22,6 +22,7 @@ from orchestrator.settings.task import TRAIN, Task
 from orchestrator.settings.transfer import ClassWeights, Way
 from orchestrator.tasks.findings import (
     check_task,
+    cut_warnings,
     encoder_findings,
     position_findings,
     question_findings,
@@ -96,14 +97,15 @@ def _examples(task: Task, outlook: Outlook, known: dict[str, Any]) -> Examples |
         if key not in known:
             examples, problems = read_task(task)
             found = list(problems.findings()) or list(check_task(task, examples))
-            known[key] = examples, found, unread_roles(task)
+            told = [
+                f"the rows of {task.name} have a column {role}, which is not read: "
+                f"task.columns.{role}={role} reads it."
+                for role in unread_roles(task)
+            ]
+            known[key] = examples, found, [*told, *cut_warnings(task, examples)]
         read: Examples = known[key][0]
         outlook.findings += known[key][1]
-        outlook.warnings += [
-            f"the rows of {task.name} have a column {role}, which is not read: "
-            f"task.columns.{role}={role} reads it."
-            for role in known[key][2]
-        ]
+        outlook.warnings += known[key][2]
     except SettingsError as err:
         outlook.findings += [Finding(key="", found=line, rule="") for line in err.lines]
     except OrchestratorError as err:

@@ -5,19 +5,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from orchestrator.encoder.directory import Directory
 from orchestrator.settings.finding import Finding, did_you_mean
 from orchestrator.settings.task import KINDS, METRICS, TRAIN, Task
+from orchestrator.tasks.cut import groups_of, wanted_of
 from orchestrator.tasks.example import Example
 from orchestrator.tasks.kinds.kind import Kind, kind_of
 from orchestrator.tasks.kinds.qa import QUESTION_TOKENS, question_room
 from orchestrator.tasks.labels import Labels, labels_of
-from orchestrator.tasks.read import Examples
+from orchestrator.tasks.read import Examples, cut_shares
 from orchestrator.tasks.tokens import TaskTokenizer
 
 _NAMED = 3
+_SIZES = 5  # of groups that are shown
 
 
 def check_task(task: Task, examples: Examples) -> list[Finding]:
@@ -25,6 +28,7 @@ def check_task(task: Task, examples: Examples) -> list[Finding]:
     kind = kind_of(task)
     train = examples[TRAIN]
     findings = [*metric_findings(task), *column_findings(task, kind)]
+    findings += cut_findings(task, examples)
     if not train:
         return findings
     labels = labels_of(task, kind, train)
@@ -67,6 +71,30 @@ def column_findings(task: Task, kind: Kind) -> Iterator[Finding]:
             rule = f"is nothing that kind={task.kind} reads."
             near = did_you_mean(role, kind.roles)
             yield Finding(key=f"task.columns.{role}", found="", rule=rule, try_=near)
+
+
+def cut_findings(task: Task, examples: Examples) -> Iterator[Finding]:
+    """Of a split that nothing could be cut off for."""
+    for split, source in _cut_sources(task, examples):
+        if not examples[split]:
+            yield Finding(
+                key=f"task.data.{split}_share",
+                found=f"={cut_shares(task)[split]:g} gives {split} no example:",
+                rule=_indivisible(task, source),
+                try_=f"task.data.splits.{split}.path=[…].",
+            )
+
+
+def cut_warnings(task: Task, examples: Examples) -> Iterator[str]:
+    """Of a split that is less than half of what it should be, or more than twice."""
+    for split, source in _cut_sources(task, examples):
+        share, size = cut_shares(task)[split], len(examples[split])
+        wanted = wanted_of(len(source), share)
+        if size and not wanted <= 2 * size <= 4 * wanted:
+            yield (
+                f"{split} has {size:,} examples where task.data.{split}_share={share:g} asks for "
+                f"{wanted:,}: {_indivisible(task, source)}"
+            )
 
 
 def question_findings(
@@ -112,6 +140,28 @@ def position_findings(task: Task, positions: int, encoder: str) -> Iterator[Find
             rule=f"is more than the {positions} positions of encoder={encoder}.",
             try_=f"task.max_tokens={positions}.",
         )
+
+
+def _cut_sources(task: Task, examples: Examples) -> Iterator[tuple[str, list[Example]]]:
+    """Splits that are cut off, the last one first, and what each was cut off."""
+    source = [*examples[TRAIN]]
+    for split in reversed(cut_shares(task)):
+        source += examples[split]
+        yield split, source
+
+
+def _indivisible(task: Task, source: Sequence[Example]) -> str:
+    sizes = Counter({name: len(some) for name, some in groups_of(source).items()})
+    group, more = task.data.group, ", …" if len(sizes) > _SIZES else ""
+    shown = [
+        f"{size:,} of {name}" if group else f"{size:,}" for name, size in sizes.most_common(_SIZES)
+    ]
+    what = f"task.data.group={group} divides" if group else "different texts divide"
+    return (
+        f"{what} the {len(source):,} examples into {len(sizes):,} "
+        f"{'group' if len(sizes) == 1 else 'groups'} ({', '.join(shown)}{more}), which stay whole, "
+        "and training keeps an example of each label."
+    )
 
 
 def _target_findings(train: Sequence[Example], labels: Labels) -> Iterator[Finding]:

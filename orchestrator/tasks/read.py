@@ -1,7 +1,7 @@
 """The examples of a task, by split; mistakes in them are told by file and row, all of a kind once.
 
 `fine-tuning` and `plan` call `read_examples`. Without a validation or test split a share of the
-training examples becomes one: by group where there are groups, else by text, never at random.
+training examples becomes one (`cut`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from itertools import chain
 from orchestrator.errors import RequestError
 from orchestrator.settings.finding import did_you_mean
 from orchestrator.settings.task import READERS, TEST, TRAIN, VALIDATION, Task
+from orchestrator.tasks.cut import cut_off
 from orchestrator.tasks.example import BadRow, Example, Row
 from orchestrator.tasks.kinds.kind import Columns, Kind, kind_of
 from orchestrator.tasks.labels import Labels
@@ -44,13 +45,17 @@ def read_task(task: Task) -> tuple[Examples, Problems]:
     """All splits that can be read without `test`'s labels leaking into anything."""
     problems = Problems()
     splits = {name: _read_split(task, name, problems) for name in task.data.splits}
-    train = splits.get(TRAIN, ())
-    if TEST not in splits and task.data.test_share:
-        train, splits[TEST] = cut_off(train, task.data.test_share, salt=TEST)
-    if VALIDATION not in splits:
-        train, splits[VALIDATION] = cut_off(train, task.data.validation_share, salt=VALIDATION)
+    train, kind = splits.get(TRAIN, ()), kind_of(task)
+    for split, share in cut_shares(task).items():
+        train, splits[split] = cut_off(train, share, salt=split, kind=kind)
     splits[TRAIN] = train
     return Examples(splits=splits), problems
+
+
+def cut_shares(task: Task) -> dict[str, float]:
+    """Of the splits that are not there, in the order in which they are cut off."""
+    shares = {TEST: task.data.test_share, VALIDATION: task.data.validation_share}
+    return {name: share for name, share in shares.items() if share and name not in task.data.splits}
 
 
 def read_examples(task: Task) -> Examples:
@@ -65,27 +70,6 @@ def unread_roles(task: Task) -> list[str]:
     optional = {"pair", "lead"} & set(kind_of(task).roles) - set(task.columns)
     row = next(_rows(task, TRAIN))
     return sorted(optional & set(row.values)) if task.kind != "similarity" else []
-
-
-def cut_off(
-    examples: Sequence[Example], share: float, *, salt: str
-) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """What is left and what was cut off: whole groups, or equal texts, in the order of a hash."""
-    sizes: dict[str, int] = {}
-    keys = [_key(example) for example in examples]
-    for key in keys:
-        sizes[key] = sizes.get(key, 0) + 1
-    wanted = max(round(share * len(examples)), 1)
-    cut: set[str] = set()
-    count = 0
-    for key in sorted(sizes, key=lambda key: _hash(salt, key)):
-        if len(cut) + 1 >= len(sizes) or count >= wanted:
-            break
-        cut.add(key)
-        count += sizes[key]
-    pairs = list(zip(keys, examples, strict=True))
-    kept = tuple(example for key, example in pairs if key not in cut)
-    return kept, tuple(example for key, example in pairs if key in cut)
 
 
 def fingerprint_of(examples: Sequence[Example]) -> str:
@@ -110,14 +94,6 @@ def features_key(
         "examples": fingerprint_of(examples),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _key(example: Example) -> str:
-    return example.group if example.group is not None else "\x1f".join(example.texts)
-
-
-def _hash(salt: str, key: str) -> str:
-    return hashlib.sha256(f"{salt}\x1f{key}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _read_split(task: Task, split: str, problems: Problems) -> tuple[Example, ...]:

@@ -97,8 +97,8 @@ def test_a_kind_of_ones_own_is_read_like_others(tmp_path: Path) -> None:
     if "loud" not in KINDS:
         KINDS.register("loud", Loud())
     file = tmp_path / "rows.csv"
-    file.write_text("text,label\none,a\ntwo,b\n")
+    file.write_text("text,label\none,a\ntwo,b\nthree,b\n")
     data = {"kind": "csv", "splits": {"train": {"path": [str(file)]}}}
     task = built(plain_task("loud", data=data))
     assert list(kind_of(task).class_names("a")) == ["A"]
-    assert len(read_examples(task)["train"]) == 1
+    assert len(read_examples(task)["train"]) == 2

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.encoder.directory import Directory
 from orchestrator.settings.task import KINDS, Task
-from orchestrator.tasks.findings import check_task, encoder_findings
+from orchestrator.tasks.findings import check_task, cut_warnings, encoder_findings
 from orchestrator.tasks.read import read_examples
 from orchestrator.tasks.tokens import TaskTokenizer
 from tests.tasks.small import MODEL, ROWS, built, plain_task, task_of, write_jsonl
@@ -82,6 +82,48 @@ def test_targets_that_are_all_the_same_are_told(kind: str, tmp_path: Path) -> No
     rows = [ROWS[kind][0]] * 3
     (said,) = said_of(with_splits(tmp_path, kind, {"train": rows, "validation": rows}))
     assert "all 3 examples have the target" in said and "nothing can be learned" in said
+
+
+def test_a_cut_that_takes_nothing_is_told_with_the_groups(tmp_path: Path) -> None:
+    rows = [row | {"site": "x"} for row in ROWS["classification"]]
+    file = write_jsonl(tmp_path / "train.jsonl", rows)
+    data = {"kind": "jsonl", "splits": {"train": {"path": [file]}}, "group": "site"}
+    (said,) = said_of(built(plain_task("classification", data=data)))
+    assert said == (
+        "task.data.validation_share=0.1 gives validation no example: task.data.group=site divides "
+        "the 4 examples into 1 group (4 of x), which stay whole, and training keeps an example of "
+        "each label. Try task.data.splits.validation.path=[…]."
+    )
+    rows[0]["site"] = rows[1]["site"] = "y"
+    write_jsonl(tmp_path / "train.jsonl", rows)
+    test, validation = (
+        said_of(built(plain_task("classification", data=data | {f"{cut}_share": 0.2})))
+        for cut in ("test", "validation")
+    )
+    assert len(test) == 1 and "(2 of y, 2 of x)" not in test[0] and "1 group (2 of" in test[0]
+    assert validation == []
+
+
+@pytest.mark.parametrize("rows", [ROWS["classification"][:1], ROWS["entailment"]])
+def test_rows_of_which_none_can_be_spared_are_told(rows: list[Any], tmp_path: Path) -> None:
+    (said,) = said_of(with_splits(tmp_path, "classification", {"train": rows}))
+    sizes = ", ".join("1" for _ in rows)
+    assert "gives validation no example: different texts divide" in said
+    assert f"({sizes}), which stay whole" in said
+
+
+def test_a_cut_that_is_far_from_what_was_asked_is_warned_of(tmp_path: Path) -> None:
+    rows = [{"text": f"t{n}", "label": "ab"[n % 2], "site": "xy"[n // 60]} for n in range(120)]
+    file = write_jsonl(tmp_path / "train.jsonl", rows)
+    data = {"kind": "jsonl", "splits": {"train": {"path": [file]}}}
+    task = built(plain_task("classification", data=data | {"group": "site"}))
+    (said,) = cut_warnings(task, read_examples(task))
+    assert said.startswith(
+        "validation has 60 examples where task.data.validation_share=0.1 asks for 12: "
+        "task.data.group=site divides the 120 examples into 2 groups (60 of x, 60 of y)"
+    )
+    task = built(plain_task("classification", data=data))
+    assert not [*cut_warnings(task, read_examples(task))]
 
 
 def test_metrics_and_columns_must_fit_the_kind(tmp_path: Path) -> None:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from orchestrator.errors import RequestError, SettingsError
 from orchestrator.tasks.example import Example, Where
 from orchestrator.tasks.labels import Labels
-from orchestrator.tasks.read import cut_off, features_key, fingerprint_of, read_examples
+from orchestrator.tasks.read import features_key, fingerprint_of, read_examples
 from orchestrator.tasks.tokens import TaskTokenizer
 from tests.tasks.small import ROWS, built, plain_task, read_small, task_of, write_jsonl
 
 
-def example(text: str, *, group: str | None = None, number: int = 1) -> Example:
-    return Example(texts=(text,), target="a", where=Where("f", number), group=group)
+def example(text: str, *, number: int = 1) -> Example:
+    return Example(texts=(text,), target="a", where=Where("f", number))
 
 
 def bad(kind: str, **change: Any) -> dict[str, Any]:
@@ -114,34 +111,6 @@ def test_validation_is_cut_off_training_and_never_off_test(tmp_path: Path) -> No
 def test_a_validation_split_that_is_there_is_left_alone(tmp_path: Path) -> None:
     examples = read_examples(task_of("classification", tmp_path))
     assert len(examples["train"]) == len(examples["validation"]) == len(ROWS["classification"])
-
-
-groups = st.lists(st.integers(0, 8), min_size=2, max_size=60).filter(lambda g: len(set(g)) > 1)
-
-
-@given(groups=groups, share=st.floats(0.01, 0.5))
-def test_no_group_is_divided_and_none_is_lost(groups: list[int], share: float) -> None:
-    examples = [example(f"t{number}", group=str(group)) for number, group in enumerate(groups)]
-    kept, cut = cut_off(examples, share, salt="validation")
-    assert kept and cut
-    assert not {one.group for one in kept} & {one.group for one in cut}
-    assert Counter(one.texts for one in (*kept, *cut)) == Counter(one.texts for one in examples)
-    largest = max(Counter(groups).values())
-    assert len(cut) <= max(round(share * len(groups)), 1) + largest
-
-
-@given(order=st.permutations(range(30)))
-def test_which_are_cut_off_does_not_depend_on_their_order(order: list[int]) -> None:
-    examples = [example(f"text {number}") for number in range(30)]
-    _, cut = cut_off(examples, 0.2, salt="validation")
-    _, again = cut_off([examples[number] for number in order], 0.2, salt="validation")
-    assert {one.texts for one in cut} == {one.texts for one in again}
-
-
-def test_equal_texts_stay_together() -> None:
-    examples = [example(f"text {number % 10}") for number in range(60)]
-    kept, cut = cut_off(examples, 0.3, salt="test")
-    assert not {one.texts for one in kept} & {one.texts for one in cut}
 
 
 def test_a_fingerprint_is_of_what_is_said_and_not_of_where() -> None:
