@@ -29,6 +29,7 @@ from orchestrator.errors import RequestError
 from orchestrator.settings.corpus import Source, SourceKind, Undecodable
 from orchestrator.settings.predict import Input, InputKind, OnBad
 from orchestrator.tasks.prediction.spans import Span, encoding_of
+from orchestrator.tasks.rows.files import refuse_twice
 
 _BATCH_ROWS = 1024
 _READ_BYTES = 2**23  # of a parquet column, in place of all of its row group
@@ -71,8 +72,7 @@ def csv_header(span: Span, settings: Input) -> tuple[str, ...]:
     """Of the file that the span is in. RequestError where it names a column twice."""
     rows = _csv_reader(iter(Lines(span, settings)), span, settings)
     names = tuple(next((row for row in rows if row), []))
-    if len(set(names)) < len(names):
-        raise RequestError(f"{span.uri}: its first row names a column twice: {', '.join(names)}.")
+    refuse_twice(names, span.uri)
     return names
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from orchestrator.errors import RequestError
 from orchestrator.settings.task import Data
@@ -34,6 +34,7 @@ def csv_rows(data: Data, split: str) -> Iterator[Row]:
                     continue
                 if names is None:
                     names = row
+                    refuse_twice(names, file)
                     continue
                 if len(row) != len(names):
                     raise RequestError(
@@ -48,6 +49,11 @@ def csv_rows(data: Data, split: str) -> Iterator[Row]:
                 f"{file}, line {line:,} is not CSV: {str(err).partition(' - ')[0]}.",
                 hint="Where quotes are characters like others: task.data.quotes=false.",
             ) from err
+
+
+def refuse_twice(names: Sequence[str], file: str) -> None:
+    if len(set(names)) < len(names):
+        raise RequestError(f"{file}: its first row names a column twice: {', '.join(names)}.")
 
 
 def jsonl_rows(data: Data, split: str) -> Iterator[Row]:

@@ -148,6 +148,7 @@ def test_squad_rows_are_questions_with_their_context(tmp_path: Path) -> None:
     [
         ("csv", "text,label\na,b\na,b,c\n", "line 3 has 3 fields; the first row names 2"),
         ("csv", 'text,label\n"a,b\n', "line 2 is not CSV"),
+        ("csv", "text,label,label\na,b,c\n", "first row names a column twice: text, label, label"),
         ("jsonl", '{"text": "a"}\n{"text": \n', "line 2 is not JSON"),
         ("jsonl", '{"text": "a"}\n["a"]\n', "line 2 is no object"),
         ("columns", "a X\nb Y Z\n", "line 2 has 3 columns; the sentence began with 2"),
