@@ -5,6 +5,7 @@ Readers of files yield rows; a kind of task makes an example of each.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,14 +64,53 @@ class Row:
         raise BadRow("is no label.", shown=f"{column} ({found})")
 
     def names(self, column: str) -> tuple[str, ...]:
-        """A list; in a csv file a text of such, with spaces between."""
+        """A list; of a text the words, or JSON's list of them, as `predict` writes it in csv."""
         value = self.value(column)
-        items = value.split() if isinstance(value, str) else value
-        if not isinstance(items, list | tuple) or not all(
-            isinstance(item, str | int) for item in items
-        ):
-            raise BadRow("is not a list of texts.", shown=f"{column}={value!r}"[:80])
-        return tuple(str(item) for item in items)
+        if isinstance(value, str):
+            listed = listed_in(value)
+            is_of_words = listed and all(isinstance(item, str) for item in listed)
+            value = listed if is_of_words else value.split()
+        return _names(value, column)
+
+    def labels(self, column: str) -> tuple[str, ...]:
+        """A list; a text has spaces or commas between them, or is JSON's list."""
+        value = self.value(column)
+        if isinstance(value, str):
+            listed = listed_in(value)
+            value = _divided(value, column) if listed is None else listed
+        return _names(value, column)
+
+
+def listed_in(text: str) -> list[Any] | None:
+    """JSON's list, where the text is one."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        value: list[Any] = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def _divided(text: str, column: str) -> list[str]:
+    shown, try_ = f"{column}={text!r}"[:80], 'a list of JSON: ["one", "two words"].'
+    if text.lstrip().startswith("["):
+        raise BadRow("begins as a list of JSON and is none.", shown=shown, try_=try_)
+    if "," not in text:
+        return text.split()
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    if any(len(item.split()) > 1 for item in items):
+        rule = "has commas and spaces between labels, of which one may be a part of them."
+        raise BadRow(rule, shown=shown, try_=try_)
+    return items
+
+
+def _names(value: Any, column: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(
+        isinstance(item, str | int) for item in value
+    ):
+        raise BadRow("is not a list of texts.", shown=f"{column}={value!r}"[:80])
+    return tuple(str(item) for item in value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

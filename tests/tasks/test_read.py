@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import RequestError, SettingsError
-from orchestrator.tasks.example import Example, Where
+from orchestrator.tasks.example import Example, Row, Where
+from orchestrator.tasks.kinds.kind import Columns, kind_of
 from orchestrator.tasks.labels import Labels
 from orchestrator.tasks.read import features_key, fingerprint_of, read_examples
 from orchestrator.tasks.tokens import TaskTokenizer
-from tests.tasks.small import ROWS, built, plain_task, read_small, task_of, write_jsonl
+from tests.tasks.small import CONTEXT, ROWS, built, plain_task, read_small, task_of, write_jsonl
 
 
 def example(text: str, *, number: int = 1) -> Example:
@@ -23,6 +24,7 @@ def bad(kind: str, **change: Any) -> dict[str, Any]:
     return ROWS[kind][0] | change
 
 
+FILE = {"path": ["rows"]}
 BAD_ROWS = [
     ("classification", {"text": "a"}, "has no label; it has text."),
     ("classification", bad("classification", label=""), "label (empty) is no label."),
@@ -30,7 +32,13 @@ BAD_ROWS = [
     ("classification", bad("classification", label=1.5), "label (1.5) is no label."),
     ("classification", bad("classification", text="  "), "text is empty."),
     ("classification", bad("classification", text=7), "text=7 is not a text."),
-    ("regression", bad("regression", score=float("nan")), "score=nan is not a finite number."),
+    (
+        "regression",
+        bad("regression", score=float("nan")),
+        "score=nan is not a finite number in fp32.",
+    ),
+    ("regression", bad("regression", score=10**400), "000 is not a finite number in fp32."),
+    ("regression", bad("regression", score=-1e300), "score=-1e+300 is not a finite number in"),
     ("regression", bad("regression", score="much"), "score='much' is not a number."),
     ("similarity", bad("similarity", score=-1), "is less than 0"),
     ("multilabel", bad("multilabel", labels=[1.5]), "is not a list of texts."),
@@ -39,6 +47,17 @@ BAD_ROWS = [
     ("intent_slots", bad("intent_slots", intent=None), "intent (empty) is no label."),
     ("choice", bad("choice", label=3), "label=3 is not the number of a choice: 0 to 2."),
     ("choice", bad("choice", choices="a"), "choices='a' is not a list of texts."),
+    ("choice", bad("choice", choices=["a", " "], label=0), "choices=['a', ' '] has an empty text."),
+    ("choice", bad("choice", choices=["a"], label=0), "choices=['a'] is nothing to choose from."),
+    ("choice", bad("choice", choices='["a", 1]', label=0), "is not a list of texts."),
+    ("multilabel", bad("multilabel", labels="['x', 'y']"), "begins as a list of JSON and is none."),
+    ("multilabel", bad("multilabel", labels="new york, x"), "has commas and spaces between labels"),
+    ("multilabel", bad("multilabel", labels="[[1]]"), "is not a list of texts."),
+    (
+        "qa",
+        bad("qa", answers={"text": ["how"], "answer_start": [CONTEXT.index("how") - len(CONTEXT)]}),
+        "is not in its context there.",
+    ),
     ("qa", bad("qa", answers={"text": ["x"], "answer_start": [3]}), "is not in its context there."),
     ("qa", bad("qa", answers={"text": [""], "answer_start": [0]}), "is not in its context there."),
     ("qa", bad("qa", answers={"text": ["The"]}), "has no answers of the form"),
@@ -90,6 +109,47 @@ def test_columns_of_other_names_are_read(tmp_path: Path) -> None:
     )
     examples = read_examples(built(plain))["train"]
     assert [(one.texts, one.target) for one in examples] == [(("one",), "1"), (("two",), "0")]
+
+
+@pytest.mark.parametrize(
+    ("cell", "labels"),
+    [
+        ('["x", "new york"]', {"x", "new york"}),
+        ("[1, 2]", {"1", "2"}),
+        ("[]", set()),
+        ("x,y", {"x", "y"}),
+        (" x, y,", {"x", "y"}),
+        ("x y", {"x", "y"}),
+        ("", set()),
+    ],
+)
+def test_a_cell_has_labels_as_json_or_with_spaces_or_commas(cell: str, labels: set[str]) -> None:
+    row = Row({"text": "a", "labels": cell}, Where("f", 1))
+    task = built(plain_task("multilabel", data={"kind": "csv", "splits": {"train": FILE}}))
+    assert kind_of(task).read(row, Columns(task=task)).target == labels
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ('["a b", ","]', ("a b", ",")),
+        ("one , two", ("one", ",", "two")),
+        ("[ 1 ]", ("[", "1", "]")),
+        ("[1]", ("[1]",)),
+        ("[]", ("[]",)),
+    ],
+)
+def test_a_cell_has_words_as_json_or_with_spaces(cell: str, words: tuple[str, ...]) -> None:
+    assert Row({"words": cell}, Where("f", 1)).names("words") == words
+
+
+def test_choices_in_a_cell_are_json(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text('text,choices,label\na,"[""b c"", ""d""]",1\ne,"[""f"", ""g""]",0\n')
+    splits = {name: {"path": [str(file)]} for name in ("train", "validation")}
+    task = built(plain_task("choice", data={"kind": "csv", "splits": splits}))
+    texts = [one.texts for one in read_examples(task)["train"]]
+    assert texts == [("a", "b c", "d"), ("e", "f", "g")]
 
 
 def test_validation_is_cut_off_training_and_never_off_test(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.settings.task import Task
-from orchestrator.tasks.example import BadRow, Example, Row
+from orchestrator.tasks.example import BadRow, Example, Row, listed_in
 from orchestrator.tasks.features import Array, Builder, Features
 from orchestrator.tasks.kinds.kind import Columns, Kind, Predictions, softmax
 from orchestrator.tasks.labels import Labels
@@ -29,10 +29,9 @@ class Choice(Kind):
         if several is not None:
             choices = tuple(row.text(column) for column in several)
         else:
-            value = row.value(columns["choices"])
-            if not isinstance(value, list | tuple) or not all(isinstance(it, str) for it in value):
-                raise BadRow("is not a list of texts.", shown=f"choices={value!r}"[:80])
-            choices = tuple(value)
+            choices = _listed(row, columns["choices"])
+        if len(choices) < 2:
+            raise BadRow("is nothing to choose from.", shown=f"choices={list(choices)}"[:80])
         if "lead" in columns:
             lead = row.text(columns["lead"])
             choices = tuple(f"{lead} {choice}" for choice in choices)
@@ -74,6 +73,16 @@ class Choice(Kind):
             answers=tuple(int(share.argmax()) for share in shares),
             confidence_E=np.array([share.max() for share in shares]),
         )
+
+
+def _listed(row: Row, column: str) -> tuple[str, ...]:
+    value = row.value(column)
+    listed = listed_in(value) if isinstance(value, str) else value
+    if not isinstance(listed, list | tuple) or not all(isinstance(item, str) for item in listed):
+        raise BadRow("is not a list of texts.", shown=f"{column}={value!r}"[:80])
+    if not all(item.strip() for item in listed):
+        raise BadRow("has an empty text.", shown=f"{column}={value!r}"[:80])
+    return tuple(listed)
 
 
 CHOICE = Choice()

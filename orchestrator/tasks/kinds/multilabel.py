@@ -24,7 +24,7 @@ class Multilabel(Kind):
     metrics = ("micro_f1", "macro_f1", "accuracy")
 
     def read(self, row: Row, columns: Columns) -> Example:
-        names = frozenset(row.names(columns["labels"]))
+        names = frozenset(row.labels(columns["labels"]))
         return Example(texts=columns.texts(row), target=names, where=row.where)
 
     def class_names(self, target: frozenset[str]) -> Iterable[str]:

@@ -44,8 +44,8 @@ class Qa(Kind):
         question, context = row.text(columns["question"]), row.text(columns["context"])
         answers = _read_answers(row.value(columns["answers"]))
         for text, start in zip(answers.texts, answers.starts, strict=True):
-            if not text or context[start : start + len(text)] != text:
-                there = context[start : start + len(text)]
+            there = context[start : start + len(text)] if start >= 0 else ""
+            if not text or there != text:
                 shown = f"the answer {text[:40]!r} at character {start:,}"
                 raise BadRow("is not in its context there.", shown=shown, try_=_place(there))
         return Example(texts=(question, context), target=answers, where=row.where)

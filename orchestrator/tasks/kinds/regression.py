@@ -19,6 +19,8 @@ from orchestrator.tasks.tokens import TaskTokenizer
 if TYPE_CHECKING:
     from orchestrator.tasks.heads.head import Head
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 class Regression(Kind):
     roles = ("text", "pair", "score")
@@ -62,10 +64,12 @@ def read_score(row: Row, column: str) -> float:
     value = row.value(column)
     try:
         score = float(value)
+    except OverflowError:  # of a whole number
+        score = math.inf
     except (TypeError, ValueError) as err:
         raise BadRow("is not a number.", shown=f"{column}={value!r}"[:80]) from err
-    if not math.isfinite(score):
-        raise BadRow("is not a finite number.", shown=f"{column}={value}")
+    if not math.isfinite(score) or abs(score) > _LARGEST:
+        raise BadRow("is not a finite number in fp32.", shown=f"{column}={value}"[:80])
     return score
 
 
