@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from orchestrator.tasks.example import Example
-from orchestrator.tasks.kinds.kind import Kind
+from orchestrator.tasks.kinds.kind import Kind, names_of
 
 Groups = dict[str, list[Example]]
 
@@ -24,7 +24,7 @@ def cut_off(
     groups = groups_of(examples)
     wanted = wanted_of(len(examples), share)
     most = min(2 * wanted, (wanted + len(examples)) // 2)
-    left = Counter(_names(kind, examples))
+    left = _labels(kind, examples)
     order = sorted(groups, key=lambda key: _hash(salt, key)) if len(groups) > 1 else []
     cut: set[str] = set()
     count = 0
@@ -34,7 +34,7 @@ def cut_off(
         if count + len(groups[key]) <= most and _can_go(groups[key], left, kind):
             cut.add(key)
             count += len(groups[key])
-            left.subtract(_names(kind, groups[key]))
+            left.subtract(_labels(kind, groups[key]))
     if not cut:
         by_size = sorted(order, key=lambda key: len(groups[key]))
         small = (key for key in by_size if 2 * len(groups[key]) <= len(examples))
@@ -58,13 +58,11 @@ def wanted_of(num_examples: int, share: float) -> int:
 
 def _can_go(group: Sequence[Example], left: Counter[str], kind: Kind) -> bool:
     """Training keeps an example of each label that it has."""
-    return all(left[name] > count for name, count in Counter(_names(kind, group)).items())
+    return all(left[name] > count for name, count in _labels(kind, group).items())
 
 
-def _names(kind: Kind, examples: Iterable[Example]) -> Iterator[str]:
-    for example in examples:
-        yield from kind.class_names(example.target)
-        yield from kind.tag_names(example.target)
+def _labels(kind: Kind, examples: Iterable[Example]) -> Counter[str]:
+    return Counter(name for example in examples for name in names_of(kind, example.target))
 
 
 def _key(example: Example) -> str:

@@ -121,6 +121,17 @@ class Example:
     group: str | None = None
 
 
+def refuse_halves(text: str) -> None:
+    """JSON can spell halves of characters, which no tokenizer can read."""
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as err:
+        half = f"\\u{ord(text[err.start]):04x}"
+        raise BadRow("holds half a character.", shown=f"{half} at {err.start:,}") from err
+
+
 def plain_of(value: Any) -> Any:
     """A target or an answer as what JSON can hold."""
     if isinstance(value, frozenset):

@@ -16,8 +16,8 @@ from orchestrator.errors import RequestError
 from orchestrator.settings.finding import did_you_mean
 from orchestrator.settings.task import READERS, TEST, TRAIN, VALIDATION, Task
 from orchestrator.tasks.cut import cut_off
-from orchestrator.tasks.example import BadRow, Example, Row
-from orchestrator.tasks.kinds.kind import Columns, Kind, kind_of
+from orchestrator.tasks.example import BadRow, Example, Row, refuse_halves
+from orchestrator.tasks.kinds.kind import Columns, Kind, kind_of, names_of
 from orchestrator.tasks.labels import Labels
 from orchestrator.tasks.problems import Problems
 from orchestrator.tasks.tokens import TaskTokenizer
@@ -119,4 +119,6 @@ def _rows(task: Task, split: str) -> Iterator[Row]:
 
 def _example(kind: Kind, row: Row, columns: Columns, group: str | None) -> Example:
     example = kind.read(row, columns)
+    for text in (*example.texts, *names_of(kind, example.target)):
+        refuse_halves(text)
     return example if group is None else replace(example, group=row.name(group))

@@ -6,7 +6,7 @@ A kind of your own is a `Kind` too and is registered by an extension:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -95,6 +95,12 @@ class Kind(Protocol):
 
 def kind_of(task: Task) -> Kind:
     return cast(Kind, KINDS[task.kind])
+
+
+def names_of(kind: Kind, target: Any) -> Iterator[str]:
+    """Of classes and of tags."""
+    yield from kind.class_names(target)
+    yield from kind.tag_names(target)
 
 
 def numbers_of(names: Iterable[str], ids: dict[str, int]) -> Array:

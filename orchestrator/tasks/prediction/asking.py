@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.errors import RequestError
 from orchestrator.settings.predict import InputKind, OnBad, OutputKind, PredictJob
 from orchestrator.settings.task import Task
-from orchestrator.tasks.example import BadRow, Example, Row, Where
+from orchestrator.tasks.example import BadRow, Example, Row, Where, refuse_halves
 from orchestrator.tasks.kinds.kind import Columns, kind_of
 from orchestrator.tasks.labels import Labels
 from orchestrator.tasks.record import TaskRecord
@@ -53,7 +53,7 @@ class Asking:
         else:
             example = self._read(row, self.task)
         for text in example.texts:
-            _refuse_halves(text)
+            refuse_halves(text)
         return example
 
     def _read(self, row: Row, task: Task) -> Example:
@@ -123,14 +123,3 @@ def _is_left_out(task: Task, columns: Columns | Mapping[str, Any], role: str) ->
     """A text that a task has only where it names a column for it; similarity has two always."""
     is_optional = role == "lead" or (role == "pair" and task.kind != "similarity")
     return is_optional and role not in columns
-
-
-def _refuse_halves(text: str) -> None:
-    """JSON can spell halves of characters, which no tokenizer can read."""
-    if text.isascii():
-        return
-    try:
-        text.encode()
-    except UnicodeEncodeError as err:
-        half = f"\\u{ord(text[err.start]):04x}"
-        raise BadRow("holds half a character.", shown=f"{half} at {err.start:,}") from err

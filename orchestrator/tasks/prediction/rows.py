@@ -30,6 +30,7 @@ from orchestrator.settings.corpus import Source, SourceKind, Undecodable
 from orchestrator.settings.predict import Input, InputKind, OnBad
 from orchestrator.tasks.prediction.spans import Span, encoding_of
 from orchestrator.tasks.rows.files import refuse_twice
+from orchestrator.tasks.rows.tables import plain_rows
 
 _BATCH_ROWS = 1024
 _READ_BYTES = 2**23  # of a parquet column, in place of all of its row group
@@ -265,19 +266,10 @@ def _group_rows(file: Any, group: int, first: int, span: Span) -> Iterator[Input
         if size > 0:
             numbers = range(first + begin, first + begin + size)
             for number, (values, problem) in zip(
-                numbers, _plain(batch.slice(begin, size)), strict=True
+                numbers, plain_rows(batch.slice(begin, size)), strict=True
             ):
                 yield InputRow(values, number + 1, number + 2, number + 1, problem)
         first += len(batch)
-
-
-def _plain(batch: Any) -> list[tuple[dict[str, Any], str]]:
-    try:
-        return [(values, "") for values in batch.to_pylist()]
-    except UnicodeDecodeError as err:
-        if len(batch) > 1:
-            return [_plain(batch.slice(place, 1))[0] for place in range(len(batch))]
-        return [({}, f"holds a text that is not UTF-8: {err.reason}.")]
 
 
 def _problem(text: str, settings: Input) -> str:

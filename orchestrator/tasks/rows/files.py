@@ -64,7 +64,7 @@ def jsonl_rows(data: Data, split: str) -> Iterator[Row]:
             where = Where(file, number)
             try:
                 values = json.loads(line)
-            except ValueError as err:
+            except (ValueError, RecursionError) as err:
                 raise RequestError(f"{where} is not JSON: {err}.") from err
             if not isinstance(values, dict):
                 raise RequestError(

@@ -26,12 +26,25 @@ def parquet_rows(data: Data, split: str) -> Iterator[Row]:
         try:
             with storage.open_file(name) as stored, parquet.ParquetFile(stored) as opened:
                 for batch in opened.iter_batches(use_threads=False):
-                    for values in batch.to_pylist():
+                    for values, problem in plain_rows(batch):
                         number += 1
-                        yield Row(values, Where(file.uri, number, "row"))
+                        where = Where(file.uri, number, "row")
+                        if problem:
+                            raise RequestError(f"{where} {problem}")
+                        yield Row(values, where)
         except (pa.ArrowException, OSError) as err:
             reason = (str(err).splitlines() or [type(err).__name__])[0].rstrip(".")
             raise RequestError(f"{file.uri} cannot be read as parquet: {reason}.") from err
+
+
+def plain_rows(batch: Any) -> list[tuple[dict[str, Any], str]]:
+    """Each with what is wrong with it, or nothing."""
+    try:
+        return [(values, "") for values in batch.to_pylist()]
+    except UnicodeDecodeError as err:
+        if len(batch) > 1:
+            return [plain_rows(batch.slice(place, 1))[0] for place in range(len(batch))]
+        return [({}, f"holds a text that is not UTF-8: {err.reason}.")]
 
 
 def dataset_rows(data: Data, split: str) -> Iterator[Row]:

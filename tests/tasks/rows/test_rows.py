@@ -151,6 +151,7 @@ def test_squad_rows_are_questions_with_their_context(tmp_path: Path) -> None:
         ("csv", "text,label,label\na,b,c\n", "first row names a column twice: text, label, label"),
         ("jsonl", '{"text": "a"}\n{"text": \n', "line 2 is not JSON"),
         ("jsonl", '{"text": "a"}\n["a"]\n', "line 2 is no object"),
+        ("jsonl", '{"text": "a"}\n' + "[" * 10**5 + "]" * 10**5, "line 2 is not JSON: maximum"),
         ("columns", "a X\nb Y Z\n", "line 2 has 3 columns; the sentence began with 2"),
         ("squad", "{}", "is not SQuAD's JSON"),
         ("squad", "{", "is not JSON"),
@@ -163,6 +164,14 @@ def test_a_damaged_file_is_told_by_line(kind: str, content: str, said: str, tmp_
     with pytest.raises(RequestError, match=said) as told:
         rows_of(kind, file)
     assert str(file) in str(told.value)
+
+
+def test_a_row_of_parquet_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    raw = pa.array([b"ok", b"\xff bad", b"ok"])
+    texts = pa.StringArray.from_buffers(3, *raw.buffers()[1:])
+    parquet.write_table(pa.table({"text": texts}), tmp_path / "rows")
+    with pytest.raises(RequestError, match="rows, row 2 holds a text that is not UTF-8: invalid"):
+        rows_of("parquet", tmp_path / "rows")
 
 
 def test_another_encoding_is_asked_for(tmp_path: Path) -> None:
