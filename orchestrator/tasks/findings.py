@@ -32,6 +32,10 @@ def check_task(task: Task, examples: Examples) -> list[Finding]:
     if not train:
         return findings
     labels = labels_of(task, kind, train)
+    if task.labels and not (labels.classes or labels.tags):
+        found = f"=[{', '.join(task.labels)}]"
+        rule = f"names labels, and the targets of kind={task.kind} have none."
+        findings.append(Finding(key="task.labels", found=found, rule=rule, try_="task.labels=[]."))
     findings += _target_findings(train, labels)
     findings += class_metric_findings(task, labels)
     for split, some in examples.splits.items():

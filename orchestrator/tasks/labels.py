@@ -45,7 +45,7 @@ def labels_of(task: Task, kind: Any, training: Iterable[Example]) -> Labels:
     named = task.labels
     return Labels(
         classes=named if named and classes else _sorted(classes),
-        tags=named if named and not classes else _sorted(tags),
+        tags=named if named and tags and not classes else _sorted(tags),
     )
 
 

@@ -111,8 +111,10 @@ def _rows(task: Task, split: str) -> Iterator[Row]:
     rows: Iterator[Row] = READERS[task.data.kind](task.data, split)
     first = next(rows, None)
     if first is None:
+        paths = task.data.splits[split].path
+        found = f".path=[{', '.join(paths)}]" if paths else f" of {task.data.hub}"
         raise RequestError(
-            f"task.data.splits.{split} has no row.", hint="Is it the right file, and kind?"
+            f"task.data.splits.{split}{found} has no row.", hint="Is it the right file, and kind?"
         )
     return chain([first], rows)
 

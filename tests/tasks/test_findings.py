@@ -10,6 +10,8 @@ import pytest
 from orchestrator.encoder.directory import Directory
 from orchestrator.settings.task import KINDS, Task
 from orchestrator.tasks.findings import check_task, cut_warnings, encoder_findings
+from orchestrator.tasks.kinds.kind import kind_of
+from orchestrator.tasks.labels import Labels, labels_of
 from orchestrator.tasks.read import read_examples
 from orchestrator.tasks.tokens import TaskTokenizer
 from tests.tasks.small import MODEL, ROWS, built, plain_task, task_of, write_jsonl
@@ -75,6 +77,16 @@ def test_labels_that_are_named_must_be_all(tmp_path: Path) -> None:
     said = said_of(task)
     assert len(said) == 2
     assert "line 2; " in said[0] and "'hills' is not one of task.labels." in said[0]
+
+
+@pytest.mark.parametrize("kind", ["choice", "regression", "similarity"])
+def test_labels_of_a_kind_that_has_none_are_told(kind: str, tmp_path: Path) -> None:
+    task = task_of(kind, tmp_path, labels=["0", "1"])
+    assert said_of(task) == [
+        f"task.labels=[0, 1] names labels, and the targets of kind={kind} have none. "
+        "Try task.labels=[]."
+    ]
+    assert labels_of(task, kind_of(task), read_examples(task)["train"]) == Labels()
 
 
 @pytest.mark.parametrize("kind", ["classification", "regression", "tagging"])

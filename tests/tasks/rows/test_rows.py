@@ -144,6 +144,27 @@ def test_squad_rows_are_questions_with_their_context(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ({"id": "q2", "question": "Who?"}, "question q2 has no answers."),
+        ({"id": "q2", "answers": []}, "question q2 has no question."),
+        ({"id": "q2", "question": "Who?", "answers": ["a"]}, "question q2 has no list of answers."),
+        ({"id": "q2", "question": "Who?", "answers": [{"text": "a"}]}, "q2 has no answer_start."),
+        ({"question": "Who?", "answers": []}, "question 2 has no id."),
+    ],
+)
+def test_a_question_of_squad_that_is_not_whole_is_named(
+    question: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "squad.json"
+    asked = [{"id": "q1", "question": "Where?", "answers": []}, question]
+    file.write_text(json.dumps({"data": [{"paragraphs": [{"context": "a", "qas": asked}]}]}))
+    with pytest.raises(RequestError, match=said) as told:
+        rows_of("squad", file)
+    assert str(file) in str(told.value)
+
+
+@pytest.mark.parametrize(
     ("kind", "content", "said"),
     [
         ("csv", "text,label\na,b\na,b,c\n", "line 3 has 3 fields; the first row names 2"),
