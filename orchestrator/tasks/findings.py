@@ -83,7 +83,7 @@ def cut_findings(task: Task, examples: Examples) -> Iterator[Finding]:
         if not examples[split]:
             yield Finding(
                 key=f"task.data.{split}_share",
-                found=f"={cut_shares(task)[split]:g} gives {split} no example:",
+                found=f"={cut_shares(task)[split]:g} gives {split} no example of {len(source):,}:",
                 rule=_indivisible(task, source),
                 try_=f"task.data.splits.{split}.path=[…].",
             )
@@ -95,10 +95,9 @@ def cut_warnings(task: Task, examples: Examples) -> Iterator[str]:
         share, size = cut_shares(task)[split], len(examples[split])
         wanted = wanted_of(len(source), share)
         if size and not wanted <= 2 * size <= 4 * wanted:
-            yield (
-                f"{split} has {size:,} examples where task.data.{split}_share={share:g} asks for "
-                f"{wanted:,}: {_indivisible(task, source)}"
-            )
+            asked = f"task.data.{split}_share={share:g} asks for {wanted:,}"
+            why = _indivisible(task, source)
+            yield f"{split} has {size:,} of {len(source):,} examples, and {asked}: {why}"
 
 
 def question_findings(
@@ -160,11 +159,10 @@ def _indivisible(task: Task, source: Sequence[Example]) -> str:
     shown = [
         f"{size:,} of {name}" if group else f"{size:,}" for name, size in sizes.most_common(_SIZES)
     ]
-    what = f"task.data.group={group} divides" if group else "different texts divide"
+    what = f"groups of task.data.group={group} stay whole" if group else "equal texts stay together"
     return (
-        f"{what} the {len(source):,} examples into {len(sizes):,} "
-        f"{'group' if len(sizes) == 1 else 'groups'} ({', '.join(shown)}{more}), which stay whole, "
-        "and training keeps an example of each label."
+        f"{what} ({len(sizes):,} in all: {', '.join(shown)}{more}), and training keeps an example "
+        "of each label."
     )
 
 

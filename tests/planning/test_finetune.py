@@ -47,6 +47,19 @@ def test_a_second_text_that_nobody_reads_is_warned_of(tmp_path: Path) -> None:
     assert "have a column pair, which is not read: task.columns.pair=pair reads it." in warning
 
 
+def test_a_validation_split_that_is_larger_than_asked_is_warned_of(tmp_path: Path) -> None:
+    sites = [{**row, "site": "xy"[n // 10]} for n, row in enumerate(GOOD)]
+    made = planned(tmp_path, "classification", {"train": sites}, "task.data.group=site")
+    (warning,) = made.warnings
+    assert made.findings == () and warning.startswith("validation has 10 of 20 examples, and")
+
+
+def test_a_group_that_is_all_there_is_cannot_be_cut_off(tmp_path: Path) -> None:
+    site = [{**row, "site": "x"} for row in GOOD]
+    told = findings(tmp_path, "classification", {"train": site}, "task.data.group=site")
+    assert told.startswith("task.data.validation_share=0.1 gives validation no example of 20:")
+
+
 def test_labels_that_training_never_had_and_too_long_samples_are_told_together(
     tmp_path: Path,
 ) -> None:

@@ -102,9 +102,9 @@ def test_a_cut_that_takes_nothing_is_told_with_the_groups(tmp_path: Path) -> Non
     data = {"kind": "jsonl", "splits": {"train": {"path": [file]}}, "group": "site"}
     (said,) = said_of(built(plain_task("classification", data=data)))
     assert said == (
-        "task.data.validation_share=0.1 gives validation no example: task.data.group=site divides "
-        "the 4 examples into 1 group (4 of x), which stay whole, and training keeps an example of "
-        "each label. Try task.data.splits.validation.path=[…]."
+        "task.data.validation_share=0.1 gives validation no example of 4: groups of "
+        "task.data.group=site stay whole (1 in all: 4 of x), and training keeps an example of each "
+        "label. Try task.data.splits.validation.path=[…]."
     )
     rows[0]["site"] = rows[1]["site"] = "y"
     write_jsonl(tmp_path / "train.jsonl", rows)
@@ -112,7 +112,7 @@ def test_a_cut_that_takes_nothing_is_told_with_the_groups(tmp_path: Path) -> Non
         said_of(built(plain_task("classification", data=data | {f"{cut}_share": 0.2})))
         for cut in ("test", "validation")
     )
-    assert len(test) == 1 and "(2 of y, 2 of x)" not in test[0] and "1 group (2 of" in test[0]
+    assert len(test) == 1 and "validation no example of 2" in test[0]
     assert validation == []
 
 
@@ -120,8 +120,8 @@ def test_a_cut_that_takes_nothing_is_told_with_the_groups(tmp_path: Path) -> Non
 def test_rows_of_which_none_can_be_spared_are_told(rows: list[Any], tmp_path: Path) -> None:
     (said,) = said_of(with_splits(tmp_path, "classification", {"train": rows}))
     sizes = ", ".join("1" for _ in rows)
-    assert "gives validation no example: different texts divide" in said
-    assert f"({sizes}), which stay whole" in said
+    assert f"validation no example of {len(rows)}: equal texts stay together" in said
+    assert f"({len(rows)} in all: {sizes})" in said
 
 
 def test_a_cut_that_is_far_from_what_was_asked_is_warned_of(tmp_path: Path) -> None:
@@ -131,8 +131,8 @@ def test_a_cut_that_is_far_from_what_was_asked_is_warned_of(tmp_path: Path) -> N
     task = built(plain_task("classification", data=data | {"group": "site"}))
     (said,) = cut_warnings(task, read_examples(task))
     assert said.startswith(
-        "validation has 60 examples where task.data.validation_share=0.1 asks for 12: "
-        "task.data.group=site divides the 120 examples into 2 groups (60 of x, 60 of y)"
+        "validation has 60 of 120 examples, and task.data.validation_share=0.1 asks for 12: groups "
+        "of task.data.group=site stay whole (2 in all: 60 of x, 60 of y)"
     )
     task = built(plain_task("classification", data=data))
     assert not [*cut_warnings(task, read_examples(task))]
