@@ -143,7 +143,7 @@ def path_of(folder: RunFolder, name: str) -> Path:
 
 def other_examples(folder: RunFolder) -> None:
     """Whole, with its own checksum, and of other text."""
-    lines = [{"text": "the river", "label": "ab"[n % 2]} for n in range(40)]
+    lines = [{"text": f"the river {n}", "label": "ab"[n % 2]} for n in range(40)]
     file = write_jsonl(path_of(folder, "other.jsonl"), lines)
     job = folder.job()
     assert isinstance(job, FinetuneJob)
