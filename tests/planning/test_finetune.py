@@ -109,19 +109,18 @@ def test_an_answer_is_in_its_context(tmp_path: Path) -> None:
 
 def test_a_question_leaves_room_for_its_context(tmp_path: Path) -> None:
     answers = {"text": ["coffee"], "answer_start": [CONTEXT.index("coffee")]}
-    rows = [
-        {"question": "river " * size, "context": CONTEXT, "answers": answers}
-        for size in (22, 23, 70)
-    ]
-    told = findings(tmp_path, "qa", {"train": rows}, "task.stride=8")
+
+    def asked(*sizes: int) -> list[dict[str, Any]]:
+        return [{"question": "river " * n, "context": CONTEXT, "answers": answers} for n in sizes]
+
+    told = findings(tmp_path, "qa", {"train": asked(22, 23, 70)}, "task.stride=8")
     assert told == (
         "task.max_tokens=32 has room for 22 tokens of a question, beside 3 special ones and a "
         "quarter for the context; 2 have more, up to 70: train.jsonl, line 3. Try "
         "task.max_tokens=89; of a question at most 64 are read."
     )
     (tmp_path / "again").mkdir()
-    rows = rows[:1] * 5
-    assert findings(tmp_path / "again", "qa", {"train": rows}, "task.stride=8") == ""
+    assert findings(tmp_path / "again", "qa", {"train": asked(20, 21, 22)}, "task.stride=8") == ""
 
 
 def test_what_shapes_a_loss_must_have_a_meaning_for_the_kind(tmp_path: Path) -> None:
