@@ -43,6 +43,12 @@ PRETRAINED: Overrides = {
     "evaluation.every_steps": "null",
     "tracking": "off",
 }
+NEW: Overrides = {
+    "budget.steps": 1,
+    "optim.lr": 1e-12,
+    "schedule": "constant",
+    "schedule.warmup": 0,
+}
 
 
 def main() -> None:
@@ -57,7 +63,7 @@ def compared(name: str, bench: Bench) -> list[Row]:
     metric, task = TASKS[name]
     trained = encoder(bench, {"budget.steps": bench.asked.steps})
     pretrained = scored(bench, task, trained)[metric]
-    new = scored(bench, task, encoder(bench, {"budget.steps": 1, "optim.lr": 1e-12}))[metric]
+    new = scored(bench, task, encoder(bench, NEW))[metric]
     print(f"  {pretrained['median']:.4f} and {new['median']:.4f}", flush=True)
     rows: list[Row] = [
         {"figure": f"{name}: {metric}, {whose}, {which} of {bench.asked.seeds} seeds",
