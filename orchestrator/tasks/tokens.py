@@ -16,7 +16,7 @@ from orchestrator.corpus.tokens.folder import Described, read_folder
 from orchestrator.corpus.tokens.marks import is_byte_level
 from orchestrator.corpus.tokens.take import take_tokenizer
 from orchestrator.corpus.tokens.tokenizer import CorpusTokenizer
-from orchestrator.errors import NotFoundError
+from orchestrator.errors import NotFoundError, RequestError
 
 _WORDS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 Ids = list[int]
@@ -132,5 +132,9 @@ def open_task_tokenizer(path: Path | str) -> TaskTokenizer:
             hint="Put the files of the tokenizer that it was trained with beside its config.json.",
         )
     with TemporaryDirectory() as own:
-        take_tokenizer(str(folder), Path(own))
+        try:
+            take_tokenizer(str(folder), Path(own))
+        except RequestError as err:
+            said = err.message.replace("corpus.tokenizer.path=", "encoder=", 1)
+            raise RequestError(said, hint=err.hint) from err
         return TaskTokenizer(read_folder(Path(own)))

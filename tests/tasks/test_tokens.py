@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from orchestrator.errors import NotFoundError
+from orchestrator.errors import NotFoundError, RequestError
 from orchestrator.settings.corpus import Algorithm
 from orchestrator.tasks.tokens import TaskTokenizer, open_task_tokenizer
 from tests.tasks.small import CONTEXT
@@ -78,3 +78,10 @@ def test_an_encoder_without_a_tokenizer_is_told(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=f"encoder={tmp_path} has no tokenizer") as told:
         open_task_tokenizer(tmp_path)
     assert "beside its config.json" in str(told.value)
+
+
+def test_a_damaged_tokenizer_is_told_as_the_encoders(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "tokenizer.json").write_text('{"model": ')
+    with pytest.raises(RequestError, match=f"^encoder={tmp_path} cannot be opened by"):
+        open_task_tokenizer(tmp_path)
